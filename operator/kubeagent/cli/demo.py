@@ -69,7 +69,9 @@ def _join(stack: Stack, steps: _Steps) -> None:
 def _story(kubectl: Kubectl, steps: _Steps) -> None:
     steps.title("A small shop is applied and becomes healthy")
     steps.show(kubectl, "apply", "-f", str(example("shop.yaml")))
-    kubectl.run("wait", "-n", NAMESPACE, "deployment", "--all", "--for=condition=Available", f"--timeout={_READY_SECONDS}s")
+    kubectl.run(
+        "wait", "-n", NAMESPACE, "deployment", "--all", "--for=condition=Available", f"--timeout={_READY_SECONDS}s"
+    )
     steps.show(kubectl, "get", "deployments", "-n", NAMESPACE)
 
     steps.title("A change breaks it: the ConfigMap loses a key, and the pods are restarted")

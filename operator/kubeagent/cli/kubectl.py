@@ -62,7 +62,9 @@ class Kubectl:
     def apply(self, objects: Iterable[dict[str, Any]]) -> str:
         """Server-side apply of objects, in order."""
         body = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
-        return self.run("apply", "--server-side", "--force-conflicts", "--field-manager=kubeagent", "-f", "-", stdin=body)
+        return self.run(
+            "apply", "--server-side", "--force-conflicts", "--field-manager=kubeagent", "-f", "-", stdin=body
+        )
 
     def environment(self) -> dict[str, str]:
         """The environment to run it in."""

@@ -50,7 +50,9 @@ def diagnose(
     namespace: Namespace = None,
     all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Look at the whole cluster.")] = False,
     context: Context = None,
-    dump: Annotated[Path | None, typer.Option("--from", metavar="DIR", help="Read a dump instead of a cluster.")] = None,
+    dump: Annotated[
+        Path | None, typer.Option("--from", metavar="DIR", help="Read a dump instead of a cluster.")
+    ] = None,
     output: Annotated[Output, typer.Option("-o", "--output")] = Output.TEXT,
 ) -> None:
     """Say why something is broken, with your own kubeconfig: no operator, no NATS.

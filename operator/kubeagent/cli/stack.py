@@ -221,7 +221,9 @@ class Stack:
             time.sleep(0.2)
 
     def _managed_cluster(self) -> dict[str, object] | None:
-        found = self.kubectl.json("get", "managedclusters.kubeagent.io", self.cluster_id, "--ignore-not-found=true") or None
+        found = (
+            self.kubectl.json("get", "managedclusters.kubeagent.io", self.cluster_id, "--ignore-not-found=true") or None
+        )
         return found if isinstance(found, dict) else None
 
     def _available(self) -> bool:

@@ -95,7 +95,7 @@ class Snapshot(Model):
 class ExecutedStep(Model):
     """What became of a step."""
 
-    index: Annotated[int, Field(ge=0, lt=MAX_STEPS)]
+    index: Annotated[int, Field(ge=0, le=MAX_STEPS - 1)]
     state: Literal["Pending", "Applied", "Failed", "RolledBack"]
     message: Sentence | None = None
     time: Timestamp | None = None
