@@ -6,13 +6,14 @@ PYTHON     ?= python3
 VENV       := .venv
 BIN        := $(VENV)/bin
 READY      := $(VENV)/.ready
+PYTEST     := KUBEAGENT_NEED_CLUSTER=1 $(BIN)/coverage run -m pytest -q
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check unit live bench generate format lock install uninstall run cluster clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -23,8 +24,11 @@ $(READY): requirements/dev.lock pyproject.toml
 demo: $(READY) ## Break a small shop on a throw-away cluster and watch it being diagnosed
 	@$(BIN)/python -m tests.cluster run -- kubeagent demo --yes
 
-test: check ## All checks and all tests, the real ones too
-	@$(BIN)/python -m tests.run
+test: check ## All checks and all tests, the real ones too; branch coverage at least 80 %
+	@coverage erase
+	@$(PYTEST) -n 2 tests/unit tests/contract
+	@$(PYTEST) tests/integration tests/e2e
+	@coverage combine --quiet && coverage report --skip-empty
 
 check: $(READY) ## Format, lint, types, import contracts, generated files
 	@ruff format --check --quiet . || (echo "run: make format" >&2; exit 1)
@@ -36,8 +40,8 @@ check: $(READY) ## Format, lint, types, import contracts, generated files
 unit: $(READY) ## Unit tests only: no cluster, no NATS, seconds
 	@$(BIN)/python -m pytest -q tests/unit
 
-live: $(READY) ## Every live test at full length
-	@KUBEAGENT_FULL=1 $(BIN)/python -m tests.run
+live: $(READY) ## The live tests alone
+	@$(BIN)/python -m pytest -q tests/integration tests/e2e
 
 bench: $(READY) ## Measure, and print the figures of docs/benchmarks.md
 	@$(BIN)/python -m tests.bench

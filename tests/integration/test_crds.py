@@ -36,7 +36,7 @@ def create(server: Kubectl, kind: str, name: str, spec: dict[str, Any] | None) -
 
 POD = {"kind": "Pod", "name": "web-0"}
 
-VALID = {
+VALID: dict[str, tuple[str, dict[str, Any] | None]] = {
     "task": ("DiagnosisTask", {"target": POD}),
     "sweep": ("DiagnosisTask", {"target": {"kind": "Namespace"}}),
     "everything": (
@@ -70,7 +70,7 @@ VALID = {
     ),
 }
 
-INVALID = {
+INVALID: dict[str, tuple[str, dict[str, Any] | None]] = {
     "no target": ("DiagnosisTask", "x", {}, "spec.target: Required value"),
     "no name": ("DiagnosisTask", "x", {"target": {"kind": "Pod"}}, "target.name is required unless"),
     "no spec": ("DiagnosisTask", "x", None, "spec: Required value"),
