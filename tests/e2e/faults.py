@@ -35,9 +35,7 @@ async def lost_config_key(scene: Scene) -> Case:
         scene.names.key(),
         scene.names.word(),
     )
-    env = [
-        {"name": key, "valueFrom": {"configMapKeyRef": {"name": config, "key": key}}} for key in (kept, lost)
-    ]
+    env = [{"name": key, "valueFrom": {"configMapKeyRef": {"name": config, "key": key}}} for key in (kept, lost)]
     spec = objects.pod_spec(objects.container(main, await scene.image(), objects.SLEEP, env=env))
     await scene.apply(
         objects.config_map(config, {lost: "one", kept: "two"}), objects.deployment(app, {"app": app}, spec)
@@ -52,9 +50,7 @@ async def lost_config_key(scene: Scene) -> Case:
 async def deleted_secret(scene: Scene) -> Case:
     app, name = scene.names.word(), scene.names.word()
     env_from = [{"secretRef": {"name": name}}]
-    spec = objects.pod_spec(
-        objects.container(scene.names.word(), await scene.image(), objects.SLEEP, envFrom=env_from)
-    )
+    spec = objects.pod_spec(objects.container(scene.names.word(), await scene.image(), objects.SLEEP, envFrom=env_from))
     await scene.apply(
         objects.secret(name, {scene.names.key(): scene.names.word()}), objects.deployment(app, {"app": app}, spec)
     )
@@ -73,7 +69,11 @@ async def image_not_pullable(scene: Scene) -> Case:
     await scene.run("set", "image", f"deployment/{app}", f"{main}={scene.names.image()}")
     await scene.waiting("ErrImagePull", "ImagePullBackOff")
     return Case(
-        ("Deployment", app), "Deployment", app, f"spec.template.spec.containers[name={main}].image", "ImagePullFailed"
+        ("Deployment", app),
+        "Deployment",
+        app,
+        f"spec.template.spec.containers[name={main}].image",
+        "ImageRegistryNotFound",
     )
 
 
@@ -91,7 +91,7 @@ async def memory_limit_lowered(scene: Scene) -> Case:
         "Deployment",
         app,
         f"spec.template.spec.containers[name={main}].resources.limits.memory",
-        "MemoryLimitTooLow",
+        "MemoryLimitLowered",
     )
 
 
@@ -110,7 +110,7 @@ async def env_variable_removed(scene: Scene) -> Case:
         "Deployment",
         app,
         f"spec.template.spec.containers[name={main}].env[name={key}]",
-        "EnvironmentVariableRemoved",
+        "EnvVariableRemoved",
     )
 
 
@@ -137,7 +137,7 @@ async def selector_matches_nothing(scene: Scene) -> Case:
     _, client, name, _ = await _served(scene)
     await scene.patch("service", name, {"spec": {"selector": {"app": scene.names.word()}}})
     await scene.said(client, "failed")
-    return Case(("Service", name), "Service", name, "spec.selector", "ServiceSelectorMatchesNothing")
+    return Case(("Service", name), "Service", name, "spec.selector", "ServiceSelectorMismatch")
 
 
 async def wrong_target_port(scene: Scene) -> Case:
@@ -145,9 +145,7 @@ async def wrong_target_port(scene: Scene) -> Case:
     ports = [{"name": "main", "port": 80, "targetPort": port + 1}]
     await scene.patch("service", name, {"spec": {"ports": ports}}, "merge")
     await scene.said(client, "failed")
-    return Case(
-        ("Deployment", client), "Service", name, "spec.ports[name=main].targetPort", "ServiceTargetPortWrong"
-    )
+    return Case(("Deployment", client), "Service", name, "spec.ports[name=main].targetPort", "ServiceTargetPortWrong")
 
 
 async def scaled_to_zero_upstream(scene: Scene) -> Case:
@@ -171,9 +169,7 @@ async def node_selector_matches_no_node(scene: Scene) -> Case:
     selector = {"nodeSelector": {scene.names.word(): scene.names.word()}}
     await scene.patch("deployment", app, {"spec": {"template": {"spec": selector}}})
     await scene.event("FailedScheduling")
-    return Case(
-        ("Deployment", app), "Deployment", app, "spec.template.spec.nodeSelector", "NodeSelectorMatchesNoNode"
-    )
+    return Case(("Deployment", app), "Deployment", app, "spec.template.spec.nodeSelector", "NodeSelectorUnmatched")
 
 
 async def cordoned_node(scene: Scene) -> Case:
@@ -208,7 +204,7 @@ async def liveness_probe_on_the_wrong_port(scene: Scene) -> Case:
         "Deployment",
         app,
         f"spec.template.spec.containers[name={main}].livenessProbe.tcpSocket.port",
-        "LivenessProbePortWrong",
+        "LivenessProbeWrong",
     )
 
 
@@ -237,9 +233,7 @@ async def storage_class_missing(scene: Scene) -> Case:
     await scene.patch("deployment", app, {"spec": {"template": {"spec": mounted}}})
     await scene.event("FailedScheduling")
     await scene.event("ProvisioningFailed")
-    return Case(
-        ("Deployment", app), "PersistentVolumeClaim", name, "spec.storageClassName", "StorageClassMissing"
-    )
+    return Case(("Deployment", app), "PersistentVolumeClaim", name, "spec.storageClassName", "StorageClassNotFound")
 
 
 TOGETHER: tuple[Fault, ...] = (

@@ -103,6 +103,6 @@ def server_script(port: int) -> str:
 def client_script(host: str, port: int) -> str:
     """Calls a server every second and says in its own words, on standard error, when it cannot."""
     return (
-        f"trap 'exit 0' TERM; while true; do wget -q -T 2 -O /dev/null http://{host}:{port}/"
-        f" || echo \"error: calling http://{host}:{port}/ failed\" >&2; sleep 1; done"
+        f"trap 'exit 0' TERM; while true; do timeout 2 wget -q -O /dev/null http://{host}:{port}/"
+        f' || echo "error: calling http://{host}:{port}/ failed" >&2; sleep 1; done'
     )

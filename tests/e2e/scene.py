@@ -86,7 +86,9 @@ class Scene:
 
     async def apply(self, *bodies: Object) -> None:
         """`kubectl apply`, as people do: it leaves a last-applied annotation."""
-        await self.run("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)}))
+        await self.run(
+            "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(bodies)})
+        )
 
     async def patch(self, kind: str, name: str, patch: Any, how: str = "strategic") -> None:
         """`kubectl patch`: a strategic, merge or json patch."""
@@ -143,7 +145,9 @@ class Scene:
         """Until a container waits for one of these reasons."""
 
         async def done() -> bool:
-            return any(state.get("waiting", {}).get("reason") in reasons for state in _states(await self.pods(), "state"))
+            return any(
+                state.get("waiting", {}).get("reason") in reasons for state in _states(await self.pods(), "state")
+            )
 
         await self.until(done, f"a container waiting with {' or '.join(reasons)}", 90)
 

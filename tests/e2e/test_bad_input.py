@@ -85,7 +85,10 @@ def test_a_cluster_that_nobody_accepted_gets_no_command(tasks: Tasks, stack: Sta
     stack.wait(lambda: "stranger" in kubectl.run("get", "kmc", "-o", "name"), "stranger to register", 20)
     stranger.beat()
     tasks.create("not-accepted", cluster="stranger", timeoutSeconds=4)
-    assert "kubeagent cluster accept stranger" in tasks.until("not-accepted", "Dispatched", "ClusterNotAccepted")["message"]
+    assert (
+        "kubeagent cluster accept stranger"
+        in tasks.until("not-accepted", "Dispatched", "ClusterNotAccepted")["message"]
+    )
     tasks.until("not-accepted", "Succeeded", "Timeout")
 
 

@@ -7,7 +7,6 @@ a scene raised is kept and raised again in its own test.
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
@@ -19,6 +18,7 @@ from kubeagent.kube.client import connect
 from kubeagent.kube.port import Reader
 from tests.cluster import Rung
 from tests.e2e.scene import Names, Object, Scene
+from tests.e2e.witness import unfound
 
 AT_ONCE = 6
 KUBECTLS = 3
@@ -87,39 +87,3 @@ class Theatre:
             finally:
                 await scene.close()
         return result
-
-
-async def unfound(scene: Scene, status: Object) -> list[str]:
-    """The evidence lines that do not stand in the cluster word for word."""
-    causes = [cause for cause in (status.get("rootCause"), *status.get("otherRootCauses", [])) if cause]
-    return [
-        f"{line['source']} of {line['object']}: {line['text']}"
-        for cause in causes
-        for line in cause.get("evidence", [])
-        if not await _stands(scene, line)
-    ]
-
-
-async def _stands(scene: Scene, line: Object) -> bool:
-    """Whether an evidence line can be read again where it says it was read."""
-    source, text, about = line["source"], line["text"], line["object"]
-    if source.startswith("event"):
-        return any(text in each.get("message", "") for each in await scene.all("Event"))
-    if source.startswith("log"):
-        return await _logged(scene, about["name"], text)
-    if about["kind"] == "Secret":
-        return False
-    body = json.dumps(await scene.get(about["kind"], about["name"]), ensure_ascii=False)
-    path, colon, value = text.partition(": ")
-    leaf = path.rpartition(".")[2].partition("[")[0]
-    return bool(colon) and leaf.strip('"') in body and json.dumps(value, ensure_ascii=False).strip('"') in body
-
-
-async def _logged(scene: Scene, pod: str, text: str) -> bool:
-    for previous in (False, True):
-        try:
-            if text in await scene.log(pod, previous=previous):
-                return True
-        except Exception:
-            continue
-    return False
