@@ -96,7 +96,9 @@ async def _has_root_cause(client: Client, key: ObjectKey) -> bool:
 
 def _print(figures: dict[str, list[float]]) -> None:
     out = sys.stdout.write
-    out(f"\n{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, {TASKS} tasks\n\n")
+    out(
+        f"\n{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, {TASKS} tasks\n\n"
+    )
     out("| what (ms) | p50 | p95 | max |\n|---|---|---|---|\n")
     for name, values in figures.items():
         p95 = statistics.quantiles(values, n=20)[18]

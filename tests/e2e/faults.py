@@ -5,7 +5,6 @@ What is expected is the object to change, the reason and the field: facts of wha
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -176,15 +175,11 @@ async def cordoned_node(scene: Scene) -> Case:
     """Disturbs every pod of the node, so it is played alone."""
     app, _ = await _plain(scene)
     node = (await scene.pods())[0]["spec"]["nodeName"]
+    scene.undo.append(("uncordon", node))
     await scene.run("cordon", node)
-    try:
-        await scene.run("delete", "pods", "--all", "--now", "--wait=false")
-        await scene.event("FailedScheduling", "unschedulable")
-        await asyncio.sleep(0)
-        return Case(("Deployment", app), "Node", node, "spec.unschedulable", "NodeCordoned")
-    except BaseException:
-        await scene.run("uncordon", node)
-        raise
+    await scene.run("delete", "pods", "--all", "--now", "--wait=false")
+    await scene.event("FailedScheduling", "unschedulable")
+    return Case(("Deployment", app), "Node", node, "spec.unschedulable", "NodeCordoned")
 
 
 async def liveness_probe_on_the_wrong_port(scene: Scene) -> Case:

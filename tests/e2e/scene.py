@@ -62,7 +62,7 @@ class Scene:
     kubectl: Kubectl
     cluster: Rung
     gate: asyncio.Semaphore
-    labels: dict[str, str] = field(default_factory=dict)
+    undo: list[tuple[str, ...]] = field(default_factory=list)
 
     async def run(self, *arguments: str, stdin: str | None = None) -> str:
         """kubectl in this namespace; a few at a time."""
@@ -75,7 +75,9 @@ class Scene:
         await self.until(lambda: self.exists("ServiceAccount", "default"), "the default ServiceAccount")
 
     async def close(self) -> None:
-        """Remove the namespace; nobody waits for it."""
+        """Take back what reaches beyond the namespace, and remove it; nobody waits for that."""
+        for arguments in self.undo:
+            await self.run(*arguments)
         await self.run("delete", "namespace", self.namespace, "--wait=false", "--now")
 
     async def image(self) -> str:

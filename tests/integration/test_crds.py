@@ -70,7 +70,7 @@ VALID: dict[str, tuple[str, dict[str, Any] | None]] = {
     ),
 }
 
-INVALID: dict[str, tuple[str, dict[str, Any] | None]] = {
+INVALID: dict[str, tuple[str, str, dict[str, Any] | None, str]] = {
     "no target": ("DiagnosisTask", "x", {}, "spec.target: Required value"),
     "no name": ("DiagnosisTask", "x", {"target": {"kind": "Pod"}}, "target.name is required unless"),
     "no spec": ("DiagnosisTask", "x", None, "spec: Required value"),

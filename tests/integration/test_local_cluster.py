@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.cluster import ClusterError, ExistingCluster, LocalCluster, choose, packages
 from tests.cluster.images import APP
 from tests.cluster.packages import wheel_path

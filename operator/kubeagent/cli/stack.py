@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Self
 
 from kubeagent.cli import manifests
+from kubeagent.cli.cluster import RESOURCE
 from kubeagent.cli.identity import write_kubeconfig
 from kubeagent.cli.kubectl import Kubectl, find_program
 from kubeagent.errors import ClusterError, KubeAgentError
@@ -202,7 +203,7 @@ class Stack:
 
     def wait_for_registration(self, seconds: float = 60.0) -> None:
         """Until the agent's ManagedCluster is there. Raises with the end of the logs."""
-        self.wait(lambda: self._managed_cluster() is not None, f"cluster {self.cluster_id} to register", seconds)
+        self.wait(self._registered, f"cluster {self.cluster_id} to register", seconds)
 
     def wait_until_available(self, seconds: float = 60.0) -> None:
         """Until the cluster is accepted and its agent heard of."""
@@ -220,16 +221,13 @@ class Stack:
                 raise ClusterError(f"waited {seconds:.0f} s for {what}\n{tails}")
             time.sleep(0.2)
 
-    def _managed_cluster(self) -> dict[str, object] | None:
-        found = (
-            self.kubectl.json("get", "managedclusters.kubeagent.io", self.cluster_id, "--ignore-not-found=true") or None
-        )
-        return found if isinstance(found, dict) else None
+    def _registered(self) -> bool:
+        return bool(self.kubectl.run("get", RESOURCE, self.cluster_id, "--ignore-not-found", "-o", "name").strip())
 
     def _available(self) -> bool:
         text = self.kubectl.run(
             "get",
-            "managedclusters.kubeagent.io",
+            RESOURCE,
             self.cluster_id,
             "-o",
             'jsonpath={.status.conditions[?(@.type=="Available")].status}',

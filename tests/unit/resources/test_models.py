@@ -65,7 +65,9 @@ def test_a_cluster_without_a_spec_is_not_accepted_and_never_remediated() -> None
 
 
 def test_the_uid_of_a_cluster_keeps_its_capitals() -> None:
-    cluster = ManagedCluster.parse({"metadata": {"name": "a"}, "spec": {"clusterUID": "u"}, "status": {"clusterUID": "u"}})
+    cluster = ManagedCluster.parse(
+        {"metadata": {"name": "a"}, "spec": {"clusterUID": "u"}, "status": {"clusterUID": "u"}}
+    )
     assert cluster.status.to_json() == {"clusterUID": "u", "conditions": []}
 
 

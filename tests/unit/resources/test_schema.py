@@ -8,7 +8,7 @@ import pytest
 from kubeagent.resources.kind import Resource
 from kubeagent.resources.schema import KINDS, definition
 
-FORBIDDEN = {"$ref", "$defs", "anyOf", "allOf", "oneOf", "title", "additionalProperties", "const"}
+FORBIDDEN = {"$ref", "$defs", "anyOf", "allOf", "oneOf", "title", "additionalProperties", "const", "exclusiveMaximum"}
 
 
 def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

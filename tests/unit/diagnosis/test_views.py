@@ -1,0 +1,113 @@
+"""The same fault asked about from elsewhere: the Service in front, a pod, the namespace."""
+
+from __future__ import annotations
+
+import pytest
+from build import Cluster, endpoints, event, key, put, service, told
+from faults import DEPLOYMENT, FAULTS, Fault
+from faults_more import MORE
+
+from kubeagent.diagnosis import judge
+from kubeagent.protocol.evidence import decode, encode
+from kubeagent.protocol.redaction import redact_evidence
+from kubeagent.resources.refs import ObjectKey
+from kubeagent.resources.verdict import Outcome
+
+BEHIND = [
+    fault
+    for fault in FAULTS
+    if DEPLOYMENT in fault.targets and "hop" not in fault.name and not fault.name.startswith("Service")
+]
+READY_ANYWAY = ("readiness", "image", "quota", "paused")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [fault for fault in BEHIND if not fault.name.startswith(READY_ANYWAY)],
+    ids=lambda fault: fault.name,
+)
+def test_from_the_service_in_front(fault: Fault) -> None:
+    before = fault.cluster()
+    svc = service("front", {"app": "checkout"})
+    cluster = Cluster(before.objects, svc, endpoints(svc, 0), logs=before.logs)
+
+    verdict = cluster.diagnose(key("Service", "front"))
+
+    assert verdict.outcome is Outcome.ROOT_CAUSE_FOUND, verdict.message
+    assert told(verdict.root_causes[0]) == (fault.reason, fault.object, fault.path)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_from_the_namespace(fault: Fault) -> None:
+    verdict = fault.cluster().diagnose(ObjectKey("v1", "Namespace", "", "shop"))
+
+    assert (fault.reason, fault.object, fault.path) in [told(cause) for cause in verdict.root_causes]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_every_quotation_can_be_looked_up(fault: Fault) -> None:
+    cluster = fault.cluster()
+    verdict = cluster.diagnose(fault.targets[0])
+
+    said = "\n".join(_everything_said(cluster))
+    for cause in verdict.root_causes:
+        assert cause.evidence, "a root cause without evidence"
+        for line in cause.evidence:
+            if line.source in ("event", "log", "status"):
+                assert line.text in said
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_chain_leads_from_the_target_to_the_root(fault: Fault) -> None:
+    verdict = fault.cluster().diagnose(fault.targets[0])
+
+    chain = verdict.root_causes[0].chain
+    assert chain[-1].object == verdict.root_causes[0].object
+    assert len({link.object for link in chain}) == len(chain)
+
+
+def test_the_chain_of_two_hops_names_the_service_between() -> None:
+    fault = next(fault for fault in FAULTS if fault.name == "two hops")
+
+    chain = fault.cluster().diagnose(DEPLOYMENT).root_causes[0].chain
+
+    kinds = [link.object.kind for link in chain]
+    assert kinds == ["Deployment", "Pod", "Service", "Deployment"]
+    assert chain[-1].object.field_path == "spec.replicas"
+
+
+def test_a_distractor_does_not_displace_the_fresh_fault() -> None:
+    fault = FAULTS[0]
+    cluster = fault.cluster()
+    gone = put(cluster.objects[0], "metadata.uid", "uid-earlier")
+    noise = [
+        event(gone, reason, "old trouble", ago=3000, count=99)
+        for reason in ("FailedCreate", "FailedMount", "BackOff")
+    ]
+
+    verdict = Cluster(cluster.objects, noise).diagnose(DEPLOYMENT)
+
+    assert told(verdict.root_causes[0]) == (fault.reason, fault.object, fault.path)
+
+
+def _everything_said(cluster: Cluster) -> list[str]:
+    found = list(cluster.logs.values())
+    stack: list[object] = list(cluster.objects)
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+        elif isinstance(item, str):
+            found.append(item)
+    return found
+
+
+@pytest.mark.parametrize("fault", (*FAULTS, *MORE), ids=lambda fault: fault.name)
+def test_what_the_redactor_leaves_is_enough(fault: Fault) -> None:
+    evidence = fault.cluster().evidence(fault.targets[0])
+
+    verdict = judge(decode(encode(redact_evidence(evidence))))
+
+    assert [told(cause) for cause in verdict.root_causes] == [(fault.reason, fault.object, fault.path)]
