@@ -22,7 +22,7 @@ $(READY): requirements/dev.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## Break a small shop on a throw-away cluster and watch it being diagnosed
-	@$(BIN)/python -m tests.cluster run -- kubeagent demo --yes
+	@$(BIN)/python -m tests.cluster run --image docker.io/library/busybox:1.36 -- kubeagent demo --yes
 
 test: check ## All checks and all tests, the real ones too; branch coverage at least 80 %
 	@coverage erase

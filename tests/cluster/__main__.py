@@ -20,7 +20,7 @@ from .console import say
 from .errors import ClusterError
 from .keeping import DEFAULT_NAME
 from .keeping import down as end_cluster
-from .ladder import LADDER, announce, choose
+from .ladder import LADDER, Rung, announce, choose
 from .local import LocalCluster
 from .paths import ClusterPaths
 
@@ -48,6 +48,7 @@ def arguments() -> argparse.ArgumentParser:
     command = commands.add_parser("run", help="bring a cluster up, run a command, take it down")
     command.set_defaults(handle=run)
     command.add_argument("--name", help="its name (default: the first free one)")
+    command.add_argument("--image", action="append", default=[], help="a further tag of the test image for its node")
     command.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND ...")
 
     command = commands.add_parser("up", help="bring a cluster up and leave it running")
@@ -83,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
         raise ClusterError("run needs a command: python -m tests.cluster run -- COMMAND ...")
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with choose(name=options.name) as cluster:
+        give_images(cluster, options.image)
         env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": packages.wheel_path()}
         env["KUBEAGENT_USE_CLUSTER"] = "1"  # tests that the command runs take this cluster, not another one
         try:
@@ -94,6 +96,13 @@ def run(options: argparse.Namespace) -> int:
         finally:
             command.terminate()
             command.wait()
+
+
+def give_images(cluster: Rung, tags: list[str]) -> None:
+    """Put images on a cluster of ours; another one pulls them from their registry."""
+    if isinstance(cluster, LocalCluster):
+        for tag in tags:
+            cluster.import_image(tag)
 
 
 def exit_code(command: "subprocess.Popen[bytes]") -> int:

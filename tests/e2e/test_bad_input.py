@@ -16,6 +16,7 @@ from tests.e2e.seed_agent import SeedAgent
 
 SPACE = "bad-input"
 HEARTBEAT_TIMEOUT = 90
+GUARD_CACHE = 3
 
 
 class Tasks:
@@ -155,7 +156,7 @@ def test_an_agent_that_only_speaks_the_seeds_protocol_is_not_asked_for_what_it_c
     kubectl.run("patch", "kmc", "stranger", "--type=merge", "-p", '{"spec":{"accepted":true}}')
     SeedAgent("stranger", stack.nats_url).beat()
     tasks.create("seed-agent", cluster="stranger")
-    tasks.until("seed-agent", "Succeeded", "AgentCapabilityMissing")
+    tasks.until("seed-agent", "Diagnosed", "AgentCapabilityMissing")
     assert tasks.status("seed-agent")["outcome"] == "Undetermined"
 
 
@@ -191,6 +192,7 @@ def test_the_scope_guard_missing_stops_dispatching_until_it_is_back(
     from kubeagent.cli.stack import install
 
     kubectl.run("delete", "validatingadmissionpolicybinding", "kubeagent-task-scope")
+    time.sleep(GUARD_CACHE)
     try:
         tasks.create("unguarded", timeoutSeconds=100)
         tasks.until("unguarded", "Dispatched", "ScopeGuardMissing", 60)

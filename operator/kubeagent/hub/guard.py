@@ -22,8 +22,8 @@ from kubeagent.resources.refs import ObjectKey
 
 log = structlog.get_logger()
 
-CACHED: Final = timedelta(seconds=30)
-CACHED_MISSING: Final = timedelta(seconds=5)
+CACHED: Final = timedelta(seconds=2)
+"""Long enough for a burst of tasks, short enough that a removed guard stops the next one."""
 
 _DEFAULTS: Final = {"matchPolicy": "Equivalent", "scope": "*", "parameterNotFoundAction": "Allow"}
 _POLICY: Final = "ValidatingAdmissionPolicy"
@@ -58,14 +58,14 @@ class ScopeGuard:
         self._answer = False
 
     async def in_force(self) -> bool:
-        """Whether the guard holds; at most 30 s old."""
+        """Whether the guard holds; at most 2 s old."""
         async with self._lock:
             now = self._clock()
             if self._until is None or now >= self._until:
                 problem = await self._problem()
                 self._report(problem)
                 self._answer = not problem
-                self._until = now + (CACHED if self._answer else CACHED_MISSING)
+                self._until = now + CACHED
             return self._answer
 
     async def _problem(self) -> str:

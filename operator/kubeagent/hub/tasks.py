@@ -248,9 +248,11 @@ class Tasks:
         start, cluster = status.start_time or now, task.spec.cluster
         record_task(
             entry.uid,
-            f"DiagnosisTask {entry.key.namespace}/{entry.key.name}",
+            "DiagnosisTask",
             start,
             now,
+            namespace=entry.key.namespace,
+            task=entry.key.name,
             cluster=cluster,
             result=result,
         )

@@ -60,3 +60,11 @@ class Writer(Protocol):
     async def delete(self, key: ObjectKey, *, uid: str) -> None:
         """Delete that very object."""
         ...
+
+
+class Census(Reader, Protocol):
+    """What the agent needs besides: sizes without the objects."""
+
+    async def count(self, api_version: str, kind: str) -> int:
+        """How many objects of a kind there are in the cluster."""
+        ...

@@ -44,11 +44,10 @@ def _hub_rules() -> list[Manifest]:
     status = [f"{plural}/status" for plural in OWN_RESOURCES if plural != "remediationapprovals"]
     return [
         _rule(GROUP, list(OWN_RESOURCES), _READ),
-        _rule(GROUP, ["diagnosistasks"], ["create", "delete", "patch"]),
-        _rule(GROUP, ["managedclusters"], ["create", "diagnose", "patch"]),
-        _rule(GROUP, status, ["get", "patch", "update"]),
-        _rule("", ["events"], ["create", "patch"]),
-        _rule("events.k8s.io", ["events"], ["create", "patch"]),
+        _rule(GROUP, ["diagnosistasks"], ["delete"]),
+        _rule(GROUP, ["managedclusters"], ["create"]),
+        _rule(GROUP, status, ["patch"]),
+        _rule("kopf.dev", ["clusterkopfpeerings"], [*_READ, "patch"]),
         _rule(
             "admissionregistration.k8s.io",
             ["validatingadmissionpolicies", "validatingadmissionpolicybindings"],

@@ -1,0 +1,1 @@
+"""Carries out commands: parse, check, read, answer. Only the agent's loop may call it."""
