@@ -32,6 +32,7 @@ _RESTART = ["rollout", "restart", "deployment/checkout"]
 def run(context: str | None, *, yes: bool, keep: bool) -> int:
     """Exit code 0 if the task ended with the true root cause."""
     console = Console(highlight=False)
+    began = time.monotonic()
     kubectl = Kubectl(context)
     _confirm(kubectl, yes)
     steps = _Steps(console)
@@ -40,6 +41,7 @@ def run(context: str | None, *, yes: bool, keep: bool) -> int:
             steps.title("Hub and agent join over NATS")
             _join(stack, steps)
             _story(stack.kubectl, steps)
+        steps.title(f"Done in {time.monotonic() - began:.0f} s; what was applied is removed again")
     finally:
         if not keep:
             with _quietly(console):
@@ -125,7 +127,7 @@ class _Steps:
         self._console.print(f"\n[bold]{self._number}. {text}[/bold]")
 
     def detail(self, text: str) -> None:
-        self._console.print(f"   {text}", style="dim")
+        self._console.print(f"   {text}", style="dim", soft_wrap=True)
 
     def show(self, kubectl: Kubectl, *arguments: str) -> None:
         typed = " ".join(f"'{each}'" if " " in each or '"' in each else each for each in arguments)

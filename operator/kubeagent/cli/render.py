@@ -68,12 +68,13 @@ def _chain(cause: RootCause) -> Tree:
     return root
 
 
-def _evidence(line: EvidenceLine, now: datetime) -> Text:
-    when = f" {age(now, line.time)} ago" if line.time else ""
-    text = Text(f"  {line.id} ", style="dim")
-    text.append(f"{line.source} of {line.object}{when}\n", style="dim")
-    text.append(f"     {line.text}")
-    return text
+def _evidence(line: EvidenceLine, now: datetime) -> RenderableType:
+    """Where it stands, dimmed, and below it the quotation. A path that the quotation repeats is not said twice."""
+    path = line.object.field_path or ""
+    where = str(line.object.key) if line.text.startswith(path) else str(line.object)
+    when = f", {age(now, line.time)} ago" if line.time else ""
+    head = Text(f"{line.id}  {line.source} of {where}{when}", style="dim")
+    return Group(head, Padding(Text(line.text), (0, 0, 0, 4)))
 
 
 def _one_line(cause: RootCause) -> Text:

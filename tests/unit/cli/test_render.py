@@ -66,7 +66,7 @@ def test_a_root_cause_reads_from_the_symptom_to_the_root() -> None:
         unreadable=(Unreadable(object=POD, reason="Forbidden", message="pods/log"),),
     )
     text = text_of(verdict)
-    in_order = ("Deployment shop/checkout", "Unavailable", "Pod shop/checkout-1", "e1 event")
+    in_order = ("Deployment shop/checkout", "Unavailable", "Pod shop/checkout-1", "e1  event")
     places = [text.index(word) for word in in_order]
     assert places == sorted(places)
     assert "confidence 95 %" in text
