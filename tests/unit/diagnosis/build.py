@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zlib import crc32
 
 from kubeagent.diagnosis import Bounds, Gathering, judge
 from kubeagent.diagnosis.facts import LAST_APPLIED
@@ -244,7 +245,7 @@ def event(
         "name": about["metadata"]["name"],
         "uid": about["metadata"]["uid"],
     } | ({"fieldPath": f"spec.containers{{{part}}}"} if part else {})
-    name = f"{about['metadata']['name']}.{abs(hash((reason, message))):x}"
+    name = f"{about['metadata']['name']}.{crc32((reason + message).encode()):x}"
     return obj(
         "Event",
         name,
