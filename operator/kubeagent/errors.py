@@ -186,7 +186,8 @@ class UnknownKind(KubeAgentError):
 
 
 def tree(root: type[KubeAgentError] = KubeAgentError, depth: int = 0) -> Iterator[tuple[int, type[KubeAgentError]]]:
-    """Every error class with its depth, parents first: what docs/reference/errors.md is generated from."""
+    """Every error class of this module with its depth, parents first: the source of docs/reference/errors.md."""
     yield depth, root
     for child in root.__subclasses__():
-        yield from tree(child, depth + 1)
+        if child.__module__ == __name__:
+            yield from tree(child, depth + 1)

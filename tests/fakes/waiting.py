@@ -1,4 +1,4 @@
-"""Waiting in tests for something that has no event of its own: by looking, with an end, and without asserting a time."""
+"""Waiting in tests for something that has no event of its own: by looking, with an end, never asserting a time."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def _errors() -> str:
         for depth, error in errors.tree()
     ]
     head = (
-        "# Errors\n\nEvery error that KubeAgent raises on purpose has a code that never changes its meaning. Conditions,"
-        " the CLI and the logs show it.\nSource: `operator/kubeagent/errors.py`.\n\n"
+        "# Errors\n\nEvery error that KubeAgent raises on purpose has a code that never changes its meaning."
+        " Conditions, the CLI and the logs show it.\nSource: `operator/kubeagent/errors.py`.\n\n"
         "| code | error | what happened | may pass by itself | what to do |\n|---|---|---|---|---|\n"
     )
     return _MARKDOWN_MARK + head + "\n".join(rows) + "\n"

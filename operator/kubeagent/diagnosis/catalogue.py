@@ -27,9 +27,7 @@ Never a root cause; if nothing explains them the outcome is `Undetermined` with 
 def render_causes() -> str:
     """The reference page of all reasons."""
     causes = [_row(item) for item in CATALOGUE if not item.is_symptom]
-    symptoms = [
-        f"| `{item.code}` | {item.category} | {item.looks_at} |" for item in CATALOGUE if item.is_symptom
-    ]
+    symptoms = [f"| `{item.code}` | {item.category} | {item.looks_at} |" for item in CATALOGUE if item.is_symptom]
     return _HEAD + "\n".join(causes) + "\n" + _SYMPTOMS + "\n".join(symptoms) + "\n"
 
 

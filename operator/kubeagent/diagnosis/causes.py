@@ -111,17 +111,13 @@ class Graph:
         return not any(index not in inside and below & inside for index, below in enumerate(self._explains))
 
     def _cause(self, group: Sequence[int]) -> Cause:
-        chosen = min(
-            group, key=lambda index: (-self.findings[index].reason.weight, _order(self.findings[index]))
-        )
+        chosen = min(group, key=lambda index: (-self.findings[index].reason.weight, _order(self.findings[index])))
         below = sorted(({*self._below[chosen], *group}) - {chosen})
         explains = tuple(self.findings[index] for index in below)
         finding = self.findings[chosen]
         direct = [self.findings[index] for index in {chosen, *group, *self._explains[chosen]}]
         accounts = frozenset(state for item in direct for state in (*item.effects, *shown(item)))
-        return Cause(
-            finding, explains, accounts | self._reached[chosen], changed_before(self._scene, finding)
-        )
+        return Cause(finding, explains, accounts | self._reached[chosen], changed_before(self._scene, finding))
 
 
 def shown(finding: Finding) -> frozenset[State]:
@@ -189,11 +185,7 @@ def _interleaved(quotes: Sequence[tuple[Quote, ...]]) -> Iterator[Quote]:
 
 def _latest(alterations: Sequence[Alteration]) -> Alteration | None:
     known = [item for item in alterations if item.time]
-    return (
-        max(known, key=lambda item: (item.time, item.by, item.what))
-        if known
-        else next(iter(alterations), None)
-    )
+    return max(known, key=lambda item: (item.time, item.by, item.what)) if known else next(iter(alterations), None)
 
 
 def _spreading(scene: Scene) -> Mapping[State, tuple[State, ...]]:

@@ -47,11 +47,7 @@ def digest(value: Any) -> str:
     """The first 12 hex digits of the SHA-256 of a value: of a string itself, of anything else its compact
     JSON.
     """
-    data = (
-        value
-        if isinstance(value, str)
-        else json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    )
+    data = value if isinstance(value, str) else json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(data.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -143,9 +139,7 @@ def _last_applied(obj: Object) -> Object:
     except (msgspec.DecodeError, RecursionError):
         return {}
     return (
-        {name: value for name, value in decoded.items() if isinstance(name, str)}
-        if isinstance(decoded, dict)
-        else {}
+        {name: value for name, value in decoded.items() if isinstance(name, str)} if isinstance(decoded, dict) else {}
     )
 
 

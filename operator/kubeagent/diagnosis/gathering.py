@@ -121,9 +121,7 @@ class Gathering:
             objects=tuple(obj for obj in objects if self._is_of_interest(obj)),
             changes=tuple(change for key in sorted(self._changes) for change in self._changes[key]),
             applied=tuple(item for key in sorted(self._applied) for item in self._applied[key]),
-            logs=tuple(
-                sorted(self._logs, key=lambda log: (log.namespace, log.pod, log.container, not log.previous))
-            ),
+            logs=tuple(sorted(self._logs, key=lambda log: (log.namespace, log.pod, log.container, not log.previous))),
             absent=tuple(sorted(self._absent)),
             listings=tuple(sorted(self._listings, key=msgspec.json.encode)),
             unreadable=tuple(self._refusals[key] for key in sorted(self._refusals)),
@@ -164,9 +162,7 @@ class Gathering:
         if self._namespaces is None or not namespaced or subject.namespace in self._namespaces:
             return True
         if not _is_optional(read):
-            self._refuse(
-                subject, "OutOfScope", f"namespace {subject.namespace or '(all)'} is outside the allowed ones"
-            )
+            self._refuse(subject, "OutOfScope", f"namespace {subject.namespace or '(all)'} is outside the allowed ones")
         return False
 
     # What was found
@@ -210,9 +206,7 @@ class Gathering:
             self._refusals.setdefault(subject, Refusal(object=subject, reason=reason, message=message[:1024]))
 
     def _stop(self, bound: str) -> None:
-        self._refuse(
-            self.target, "LimitReached", f"the bound on {bound} was reached; what lies further was not read"
-        )
+        self._refuse(self.target, "LimitReached", f"the bound on {bound} was reached; what lies further was not read")
 
     # What is handed on
 

@@ -36,9 +36,7 @@ class Revision:
     @property
     def fields(self) -> dict[str, Any]:
         """The template as field paths, without what the controller adds."""
-        found = dict(
-            leaves({"spec": mapping(self.template, "spec"), "metadata": mapping(self.template, "metadata")})
-        )
+        found = dict(leaves({"spec": mapping(self.template, "spec"), "metadata": mapping(self.template, "metadata")}))
         return {path: value for path, value in found.items() if path not in _GENERATED}
 
 
@@ -74,9 +72,7 @@ def _replica_sets(view: View, workload: ObjectKey) -> Iterator[Revision]:
     for key in view.children(workload, "ReplicaSet"):
         obj = view.get(key)
         annotated = text(obj, "metadata", "annotations", REVISION)
-        revision = (
-            int(annotated) if annotated.isascii() and annotated.isdigit() and len(annotated) < 12 else 0
-        )
+        revision = int(annotated) if annotated.isascii() and annotated.isdigit() and len(annotated) < 12 else 0
         created = moment(obj, "metadata", "creationTimestamp")
         yield Revision(revision, key, created, workloads.template(obj), "spec.template")
 

@@ -64,9 +64,7 @@ def _next(view: View, topology: Topology, key: ObjectKey, distance: int) -> Iter
     if key == view.target or (distance < _OWN_HOPS and key.kind in (*workloads.RUNNERS, "Pod")):
         wanted = (Relation.SELECTS, Relation.SCALES, Relation.BACKEND)
         relations = () if key == view.target and key.kind not in ("Node", "Namespace") else wanted
-        yield from (
-            edge.source for edge in topology.users(key, *relations) if edge.relation is not Relation.USES
-        )
+        yield from (edge.source for edge in topology.users(key, *relations) if edge.relation is not Relation.USES)
     if key.kind in services.BACKENDS and distance < _OWN_HOPS:
         yield from services_meant_for(view, key)
     if key.kind == "Service":

@@ -160,9 +160,7 @@ def lookup(obj: Any, path: str) -> Any:
 
 def _item(items: list[Any], step: str, merge_key: str, wanted: str) -> Any:
     if merge_key:
-        return next(
-            (item for item in items if isinstance(item, dict) and str(item.get(merge_key)) == wanted), None
-        )
+        return next((item for item in items if isinstance(item, dict) and str(item.get(merge_key)) == wanted), None)
     return items[int(step)] if step.isascii() and step.isdigit() and int(step) < len(items) else None
 
 

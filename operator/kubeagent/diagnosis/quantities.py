@@ -30,11 +30,7 @@ _UNITS: Final = {
 
 def parse(value: Any) -> Decimal | None:
     """The number that a quantity stands for; None if it is none."""
-    match = (
-        _PATTERN.fullmatch(str(value))
-        if isinstance(value, str | int) and not isinstance(value, bool)
-        else None
-    )
+    match = _PATTERN.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if match is None:
         return None
     digits, exponent, unit = match.groups()

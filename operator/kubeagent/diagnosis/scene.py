@@ -89,9 +89,7 @@ class Scene:
         """The field as it is now, if it is there."""
         obj = self.view.get(key)
         return (
-            (field(obj, path, moment(obj, "metadata", "creationTimestamp")),)
-            if lookup(obj, path) is not None
-            else ()
+            (field(obj, path, moment(obj, "metadata", "creationTimestamp")),) if lookup(obj, path) is not None else ()
         )
 
     def told(self, alteration: Alteration | None) -> str:
@@ -116,9 +114,7 @@ class Scene:
 def change_quote(change: Change) -> Quote:
     """Manager, operation and time, as they stand in managedFields."""
     when = to_rfc3339(change.time) if change.time else ""
-    return Quote(
-        "managedFields", change.object, f"{change.manager} {change.operation} {when}".strip(), change.time
-    )
+    return Quote("managedFields", change.object, f"{change.manager} {change.operation} {when}".strip(), change.time)
 
 
 def victim(trouble: Trouble) -> frozenset[State]:

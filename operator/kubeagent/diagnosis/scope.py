@@ -30,12 +30,8 @@ def scope(scene: Scene) -> frozenset[ObjectKey]:
         case "Service":
             return frozenset(_service(scene, target))
         case "Ingress":
-            backends = [
-                edge.target for edge in scene.topology.needs(target, Relation.BACKEND, Relation.SECRET)
-            ]
-            return frozenset(
-                {target, *backends, *(key for item in backends for key in _service(scene, item))}
-            )
+            backends = [edge.target for edge in scene.topology.needs(target, Relation.BACKEND, Relation.SECRET)]
+            return frozenset({target, *backends, *(key for item in backends for key in _service(scene, item))})
         case "HorizontalPodAutoscaler":
             scaled = [edge.target for edge in scene.topology.needs(target, Relation.SCALES)]
             return frozenset({target, *(key for item in scaled for key in _workload(scene, item))})

@@ -103,9 +103,7 @@ def _alike(one: str, other: str) -> bool:
     return one.startswith(other) or other.startswith(one)
 
 
-def _intention(
-    view: View, service: ObjectKey, selector: dict[str, str], workload: ObjectKey
-) -> tuple[str, int] | None:
+def _intention(view: View, service: ObjectKey, selector: dict[str, str], workload: ObjectKey) -> tuple[str, int] | None:
     labels = selectors.template_labels(view.get(workload))
     differing = [name for name, value in selector.items() if labels.get(name) != value]
     applied = {item.path: item.digest for item in view.applied(service, "spec.selector")}
@@ -131,9 +129,7 @@ class Mismatch(NamedTuple):
 
 def port_mismatches(view: View, service: ObjectKey) -> Iterator[Mismatch]:
     """The ports of a Service that no container of any selected pod declares, though they declare others."""
-    pods = [
-        pod for pod in view.pods_selected(service) if not text(view.get(pod), "metadata", "deletionTimestamp")
-    ]
+    pods = [pod for pod in view.pods_selected(service) if not text(view.get(pod), "metadata", "deletionTimestamp")]
     specs = [workloads.pod_spec(view.get(pod)) for pod in pods]
     if not specs:
         specs = [workloads.pod_spec(view.get(key)) for key in workloads_behind(view, service)]

@@ -64,9 +64,7 @@ def is_starting(scene: Scene, scope: frozenset[ObjectKey]) -> bool:
 def _assessments(scene: Scene, scope: frozenset[ObjectKey]) -> Iterator[Assessment]:
     for trouble in scene.troubles:
         if trouble.pod in scope and not trouble.hard and trouble.kind != "unready":
-            yield Assessment(
-                Standing.EARLY, f"{trouble.pod} has restarted; too early to say whether it stays up"
-            )
+            yield Assessment(Standing.EARLY, f"{trouble.pod} has restarted; too early to say whether it stays up")
     for key in sorted(scope):
         obj = scene.view.get(key)
         if obj and key.kind in ("Deployment", "StatefulSet", "DaemonSet"):
@@ -84,9 +82,7 @@ def _of_workload(scene: Scene, key: ObjectKey, obj: Object) -> Iterator[Assessme
         return
     told = f"{key} has {ready} of {desired} pods ready"
     if _promise_kept(key, obj, ready, desired):
-        yield Assessment(
-            Standing.ROLLING, f"{key} is rolling out; it stays available ({ready} of {desired} ready)"
-        )
+        yield Assessment(Standing.ROLLING, f"{key} is rolling out; it stays available ({ready} of {desired} ready)")
     elif _young_pods(scene, key):
         yield Assessment(Standing.EARLY, f"{told}; the others are starting")
     else:
@@ -102,9 +98,7 @@ def counts(scene: Scene, key: ObjectKey, obj: Object) -> tuple[int, int]:
 
 def _replacing(obj: Object, desired: int) -> bool:
     updated = "updatedNumberScheduled" if text(obj, "kind") == "DaemonSet" else "updatedReplicas"
-    total = number(
-        obj, "status", "currentNumberScheduled" if text(obj, "kind") == "DaemonSet" else "replicas"
-    )
+    total = number(obj, "status", "currentNumberScheduled" if text(obj, "kind") == "DaemonSet" else "replicas")
     return number(obj, "status", updated) < desired or total > desired
 
 
@@ -112,9 +106,7 @@ def _promise_kept(key: ObjectKey, obj: Object, ready: int, desired: int) -> bool
     conditions = {text(item, "type"): text(item, "status") for item in objects(obj, "status", "conditions")}
     reasons = {text(item, "type"): text(item, "reason") for item in objects(obj, "status", "conditions")}
     if key.kind == "Deployment":
-        return (
-            conditions.get("Available") == "True" and reasons.get("Progressing") != "ProgressDeadlineExceeded"
-        )
+        return conditions.get("Available") == "True" and reasons.get("Progressing") != "ProgressDeadlineExceeded"
     return ready >= desired - 1 and ready > 0
 
 

@@ -48,9 +48,7 @@ class Situation:
     reach: dict[ObjectKey, int]
     bounds: Bounds
 
-    def listing(
-        self, kind: str, namespace: str = "", labels: str = "", fields: str = "", limit: int = 0
-    ) -> List:
+    def listing(self, kind: str, namespace: str = "", labels: str = "", fields: str = "", limit: int = 0) -> List:
         """A bounded list of a kind of our table."""
         row = by_kind(kind)
         assert row is not None, kind
@@ -186,9 +184,7 @@ def nodes(situation: Situation) -> Iterator[Read]:
         if not text(pod, "spec", "nodeName") and _is_unscheduled(pod):
             yield situation.listing("Node", limit=situation.bounds.nodes)
     for key, node in situation.reached("Node"):
-        if any(
-            text(item, "type") == "Ready" and text(item, "status") != "True" for item in _conditions(node)
-        ):
+        if any(text(item, "type") == "Ready" and text(item, "status") != "True" for item in _conditions(node)):
             yield situation.listing(
                 "Event", "default", fields=f"involvedObject.kind=Node,involvedObject.name={key.name}"
             )
@@ -241,9 +237,7 @@ def logs(situation: Situation) -> Iterator[Read]:
     """Logs of what restarts or is not ready, and of some ready pods of the target and of its clients."""
     per_owner: Counter[ObjectKey] = Counter()
     asked = 0
-    pods = sorted(
-        situation.reached("Pod"), key=lambda item: (situation.reach[item[0]], services.is_ready(item[1]))
-    )
+    pods = sorted(situation.reached("Pod"), key=lambda item: (situation.reach[item[0]], services.is_ready(item[1])))
     for key, pod in pods:
         owner = situation.view.owner(key) or key
         wanted = tuple(_container_logs(situation, key, pod))
@@ -292,9 +286,7 @@ def cluster_ips(situation: Situation) -> Iterator[Read]:
     for log in view.evidence.logs:
         for complaint in complaints(log.text):
             for address in complaint.addresses:
-                known = any(
-                    pod for pod in view.kind("Pod") if text(view.get(pod), "status", "podIP") == address.host
-                )
+                known = any(pod for pod in view.kind("Pod") if text(view.get(pod), "status", "podIP") == address.host)
                 if is_ip(address.host) and not known and not service_with_ip(view, address.host):
                     yield situation.listing("Service", log.namespace)
                     yield situation.listing("Service", fields=f"spec.clusterIP={address.host}")

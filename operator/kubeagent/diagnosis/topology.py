@@ -65,15 +65,11 @@ class Topology:
 
     def needs(self, key: ObjectKey, *relations: Relation) -> tuple[Edge, ...]:
         """The edges that start at `key`."""
-        return tuple(
-            edge for edge in self._outward.get(key, ()) if not relations or edge.relation in relations
-        )
+        return tuple(edge for edge in self._outward.get(key, ()) if not relations or edge.relation in relations)
 
     def users(self, key: ObjectKey, *relations: Relation) -> tuple[Edge, ...]:
         """The edges that end at `key`."""
-        return tuple(
-            edge for edge in self._inward.get(key, ()) if not relations or edge.relation in relations
-        )
+        return tuple(edge for edge in self._inward.get(key, ()) if not relations or edge.relation in relations)
 
 
 def topology(view: View) -> Topology:
@@ -120,9 +116,7 @@ def pod_edges(key: ObjectKey, spec: Object, path: str) -> Iterator[Edge]:
         for container in objects(spec, field):
             yield from _env_references(key, container, f"{path}.{field}[name={text(container, 'name')}]")
     for secret in objects(spec, "imagePullSecrets"):
-        yield from _reference(
-            key, Relation.SECRET, "Secret", text(secret, "name"), f"{path}.imagePullSecrets"
-        )
+        yield from _reference(key, Relation.SECRET, "Secret", text(secret, "name"), f"{path}.imagePullSecrets")
 
 
 def _volume_references(key: ObjectKey, volume: Object, path: str) -> Iterator[Edge]:
@@ -133,9 +127,7 @@ def _volume_references(key: ObjectKey, volume: Object, path: str) -> Iterator[Ed
         name = text(secret, "secretName") or text(secret, "name")
         yield from _reference(key, Relation.SECRET, "Secret", name, f"{path}.secret")
     claim = text(volume, "persistentVolumeClaim", "claimName")
-    yield from _reference(
-        key, Relation.CLAIM, "PersistentVolumeClaim", claim, f"{path}.persistentVolumeClaim"
-    )
+    yield from _reference(key, Relation.CLAIM, "PersistentVolumeClaim", claim, f"{path}.persistentVolumeClaim")
     if key.kind == "Pod" and mapping(volume, "ephemeral"):
         name = f"{key.name}-{text(volume, 'name')}"
         yield from _reference(key, Relation.CLAIM, "PersistentVolumeClaim", name, f"{path}.ephemeral")
@@ -204,9 +196,7 @@ def _stateful_set_edges(_: View, key: ObjectKey, obj: Object) -> Iterator[Edge]:
         name = text(claim, "spec", "storageClassName")
         if name:
             path = f"spec.volumeClaimTemplates[name={text(claim, 'metadata', 'name')}].spec.storageClassName"
-            yield Edge(
-                key, Relation.STORAGE_CLASS, ObjectKey("storage.k8s.io/v1", "StorageClass", "", name), path
-            )
+            yield Edge(key, Relation.STORAGE_CLASS, ObjectKey("storage.k8s.io/v1", "StorageClass", "", name), path)
 
 
 # Learned edges

@@ -106,8 +106,7 @@ def is_of_now(view: View, key: ObjectKey) -> bool:
 
 def _has_condition(obj: Object, name: str) -> bool:
     return any(
-        text(item, "type") == name and text(item, "status") == "True"
-        for item in objects(obj, "status", "conditions")
+        text(item, "type") == name and text(item, "status") == "True" for item in objects(obj, "status", "conditions")
     )
 
 
@@ -119,9 +118,7 @@ def _of_pod(view: View, key: ObjectKey, pod: Object) -> Iterator[Trouble]:
         yield from _unscheduled(view, key, pod)
         return
     found = [
-        trouble
-        for status in workloads.container_statuses(pod)
-        for trouble in _of_container(view, key, pod, status)
+        trouble for status in workloads.container_statuses(pod) for trouble in _of_container(view, key, pod, status)
     ]
     yield from found
     if not any(trouble.hard for trouble in found):
@@ -131,9 +128,7 @@ def _of_pod(view: View, key: ObjectKey, pod: Object) -> Iterator[Trouble]:
 
 def _rejected(view: View, key: ObjectKey, pod: Object) -> Iterator[Trouble]:
     """The kubelet refused or evicted the pod; its workload makes another, so only the newest one counts."""
-    newest = max(
-        view.pods_of(view.owner(key) or key), default=key, key=lambda other: (-view.age(other), other)
-    )
+    newest = max(view.pods_of(view.owner(key) or key), default=key, key=lambda other: (-view.age(other), other))
     if newest == key:
         message = text(pod, "status", "message")
         quote = Quote("status", key, message or text(pod, "status", "reason"), None, "status.message")
@@ -232,9 +227,7 @@ def _ended_kind(reason: str, message: str) -> Kind:
     return Kind.START if reason in START_REASONS else Kind.CRASH
 
 
-def _should_not_have_ended(
-    view: View, key: ObjectKey, pod: Object, name: str, ended: Object, where: str
-) -> bool:
+def _should_not_have_ended(view: View, key: ObjectKey, pod: Object, name: str, ended: Object, where: str) -> bool:
     failed = number(ended, "exitCode") != 0 or text(ended, "reason") == "OOMKilled"
     spec = workloads.pod_spec(pod)
     is_init = any(text(item, "name") == name for item in objects(spec, "initContainers"))
@@ -295,8 +288,7 @@ def _before_start(view: View, key: ObjectKey, pod: Object) -> Iterator[Trouble]:
 def _is_being_created(pod: Object) -> bool:
     statuses = list(workloads.container_statuses(pod))
     creating = [
-        text(item, "state", "waiting", "reason") in ("ContainerCreating", "PodInitializing")
-        for item in statuses
+        text(item, "state", "waiting", "reason") in ("ContainerCreating", "PodInitializing") for item in statuses
     ]
     return not statuses or (any(creating) and not any(mapping(item, "state", "running") for item in statuses))
 

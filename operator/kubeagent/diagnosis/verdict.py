@@ -80,9 +80,7 @@ def _not_judgeable(scene: Scene) -> Verdict | None:
 
 
 def _refusals(scene: Scene) -> str:
-    said = [
-        f"{item.object.kind}: {item.message or item.reason}" for item in scene.view.evidence.unreadable[:3]
-    ]
+    said = [f"{item.object.kind}: {item.message or item.reason}" for item in scene.view.evidence.unreadable[:3]]
     return f" ({'; '.join(said)})" if said else ""
 
 
@@ -96,9 +94,7 @@ def _matters(cause: Cause, graph: Graph, own: frozenset[ObjectKey]) -> bool:
 
 def _nothing_found(scene: Scene, own: frozenset[ObjectKey], symptoms: Sequence[Finding]) -> Verdict:
     assessment = assess(scene, own)
-    core = [
-        item for item in scene.view.evidence.unreadable if item.object.kind in _CORE and not item.object.name
-    ]
+    core = [item for item in scene.view.evidence.unreadable if item.object.kind in _CORE and not item.object.name]
     if symptoms and (assessment.standing is Standing.EARLY or is_starting(scene, own)):
         return _undetermined(scene, Standing.EARLY, f"too early to say: {symptoms[0].summary}")
     if symptoms:
@@ -189,17 +185,13 @@ def _path(graph: Graph, cause: Cause, own: frozenset[ObjectKey]) -> list[Finding
     if not below:
         return []
     ours = [item for item in below.values() if item.object in own]
-    start = min(
-        ours or below.values(), key=lambda item: (not item.because, item.object.kind != "Pod", item.identity)
-    )
+    start = min(ours or below.values(), key=lambda item: (not item.because, item.object.kind != "Pod", item.identity))
     explained = graph.explained()
     path = [start]
     while len(path) < MAX_CHAIN - 2:
         seen = {item.object for item in path}
         steps = [
-            item
-            for item in explained.get(path[-1].identity, ())
-            if item.identity in below and item.object not in seen
+            item for item in explained.get(path[-1].identity, ()) if item.identity in below and item.object not in seen
         ]
         if not steps:
             break
@@ -236,9 +228,7 @@ def _told(scene: Scene, target: ObjectKey) -> tuple[str, str]:
 
 
 def _link(key: ObjectKey, field: str, reason: str, message: str) -> ChainLink:
-    return ChainLink(
-        object=_reference(key, field), reason=reason[:_WORD], message=sentence(message, _SENTENCE)
-    )
+    return ChainLink(object=_reference(key, field), reason=reason[:_WORD], message=sentence(message, _SENTENCE))
 
 
 def _lines(quotes: Iterable[Quote]) -> Iterator[EvidenceLine]:

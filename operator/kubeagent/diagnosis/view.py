@@ -216,14 +216,8 @@ class View:
     @cached_property
     def all_events(self) -> tuple[Event, ...]:
         """Every event, oldest first."""
-        found = [
-            _event(obj)
-            for obj in self.evidence.objects
-            if isinstance(obj, dict) and text(obj, "kind") == "Event"
-        ]
-        return tuple(
-            sorted(found, key=lambda event: (event.time or EPOCH, event.object, event.reason, event.message))
-        )
+        found = [_event(obj) for obj in self.evidence.objects if isinstance(obj, dict) and text(obj, "kind") == "Event"]
+        return tuple(sorted(found, key=lambda event: (event.time or EPOCH, event.object, event.reason, event.message)))
 
     @cached_property
     def _events(self) -> Mapping[tuple[str, str, str], tuple[Event, ...]]:
@@ -335,9 +329,7 @@ def covers(prefix: str, path: str) -> bool:
 
 def _event(obj: Object) -> Event:
     about = mapping(obj, "involvedObject") or mapping(obj, "regarding")
-    key = ObjectKey(
-        text(about, "apiVersion"), text(about, "kind"), text(about, "namespace"), text(about, "name")
-    )
+    key = ObjectKey(text(about, "apiVersion"), text(about, "kind"), text(about, "namespace"), text(about, "name"))
     times = (
         moment(obj, "series", "lastObservedTime"),
         moment(obj, "lastTimestamp"),

@@ -106,7 +106,5 @@ def declared_ports(spec: Object) -> set[int | str]:
     ports: set[int | str] = set()
     for container in containers(spec):
         for port in objects(container, "ports"):
-            ports |= {
-                value for name in ("containerPort", "name") if isinstance(value := port.get(name), int | str)
-            }
+            ports |= {value for name in ("containerPort", "name") if isinstance(value := port.get(name), int | str)}
     return ports

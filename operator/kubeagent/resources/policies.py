@@ -2,7 +2,7 @@
 
 They are data here, so that the chart's YAML is generated from the same text that the hub compares the live objects
 with: `kubeagent-task-scope` decides whether a task's author may look at its target, by the author's own permissions,
-which the hub cannot repeat afterwards (groups are not recorded). Without that guard in force the hub dispatches nothing.
+which the hub cannot repeat afterwards (groups are not recorded). Without that guard the hub dispatches nothing.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ STATUS_WRITER: Final = _policy(
     [
         {
             "expression": f"request.userInfo.username == '{HUB_USER}'",
-            "messageExpression": "'status of ' + request.resource.resource + ' is written by the operator only, not by '"
-            " + request.userInfo.username",
+            "messageExpression": "'status of ' + request.resource.resource +"
+            " ' is written by the operator only, not by ' + request.userInfo.username",
             "reason": "Forbidden",
         }
     ],
@@ -161,8 +161,9 @@ TASK_SCOPE: Final = _policy(
             f" authorizer.group('{GROUP}').resource('managedclusters').name(variables.cluster)"
             ".check('diagnose').allowed()",
             "messageExpression": "request.userInfo.username + ' lacks verb diagnose on managedclusters/' +"
-            " variables.cluster + ', needed for a target outside namespace ' + request.namespace + ' of cluster local' +"
-            " (variables.own ? '' : ' (kind ' + variables.kind + ' is cluster-scoped or not known as namespaced)')",
+            " variables.cluster + ', needed for a target outside namespace ' + request.namespace +"
+            " ' of cluster local' + (variables.own ? '' :"
+            " ' (kind ' + variables.kind + ' is cluster-scoped or not known as namespaced)')",
             "reason": "Forbidden",
         }
     ],

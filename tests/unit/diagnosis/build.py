@@ -91,9 +91,7 @@ def owned(child: Object, owner: Object) -> Object:
     return put(child, "metadata.ownerReferences", [reference])
 
 
-def written(
-    value: Object, manager: str, ago: float, *paths: Iterable[str], operation: str = "Update"
-) -> Object:
+def written(value: Object, manager: str, ago: float, *paths: Iterable[str], operation: str = "Update") -> Object:
     """The object with a managedFields entry for these paths, each a sequence of field names."""
     fields: Object = {}
     for path in paths:
@@ -115,9 +113,7 @@ def written(
 def applied(value: Object, was: Object | None = None) -> Object:
     """The object with the last-applied annotation of what it was."""
     done = copy.deepcopy(value)
-    done["metadata"].setdefault("annotations", {})[LAST_APPLIED] = json.dumps(
-        was if was is not None else value
-    )
+    done["metadata"].setdefault("annotations", {})[LAST_APPLIED] = json.dumps(was if was is not None else value)
     return done
 
 
@@ -331,9 +327,7 @@ class App:
         return [deployment, *([self.old] if self.old else []), self.new, *pods]
 
 
-def service(
-    name: str, selector: Mapping[str, str], *, port: int = 80, target: int | str = 8080, **rest: Any
-) -> Object:
+def service(name: str, selector: Mapping[str, str], *, port: int = 80, target: int | str = 8080, **rest: Any) -> Object:
     spec = {
         "selector": dict(selector),
         "clusterIP": "10.96.3.4",
@@ -346,15 +340,11 @@ def endpoints(of: Object, ready: int) -> Object:
     name = of["metadata"]["name"]
     made = obj("EndpointSlice", f"{name}-x1", labels={"kubernetes.io/service-name": name}, addressType="IPv4")
     return made | {
-        "endpoints": [
-            {"addresses": [f"10.0.0.{index}"], "conditions": {"ready": True}} for index in range(ready)
-        ]
+        "endpoints": [{"addresses": [f"10.0.0.{index}"], "conditions": {"ready": True}} for index in range(ready)]
     }
 
 
-def node(
-    name: str = "node-1", *, labels: Mapping[str, str] | None = None, ready: str = "True", **spec: Any
-) -> Object:
+def node(name: str = "node-1", *, labels: Mapping[str, str] | None = None, ready: str = "True", **spec: Any) -> Object:
     conditions = [
         {
             "type": "Ready",
@@ -376,9 +366,7 @@ def node(
 class Cluster:
     """Answers typed reads from a list of objects."""
 
-    def __init__(
-        self, *objects: Object | list[Object], logs: Mapping[tuple[str, str], str] | None = None
-    ) -> None:
+    def __init__(self, *objects: Object | list[Object], logs: Mapping[tuple[str, str], str] | None = None) -> None:
         flat = [item for part in objects for item in (part if isinstance(part, list) else [part])]
         self.objects = [*flat, *self._basics(flat)]
         self.logs = dict(logs or {})

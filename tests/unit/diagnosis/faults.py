@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from build import (
+from kubeagent.resources.refs import ObjectKey
+from tests.unit.diagnosis.build import (
     App,
     Cluster,
     applied,
@@ -31,8 +33,6 @@ from build import (
     written,
 )
 
-from kubeagent.resources.refs import ObjectKey
-
 WEB = "spec.template.spec.containers[name=web]"
 DEPLOYMENT = key("Deployment", "checkout")
 
@@ -50,7 +50,7 @@ class Fault:
     says: tuple[str, ...] = field(default=())
 
 
-def _env(name: str, kind: str, source: str) -> dict[str, object]:
+def _env(name: str, kind: str, source: str) -> dict[str, Any]:
     return {"name": name, "valueFrom": {f"{kind}KeyRef": {"name": source, "key": name}}}
 
 
@@ -75,9 +75,7 @@ def config_map_deleted_volume() -> Cluster:
 
 def secret_deleted() -> Cluster:
     app = App(spec=pod_spec(container(env=[_env("PASSWORD", "secret", "checkout-db")])))
-    return Cluster(
-        app.broken(app.pod(waiting("CreateContainerConfigError", 'secret "checkout-db" not found'), age=30))
-    )
+    return Cluster(app.broken(app.pod(waiting("CreateContainerConfigError", 'secret "checkout-db" not found'), age=30)))
 
 
 def secret_volume() -> Cluster:
@@ -92,9 +90,7 @@ def secret_renamed_in_template() -> Cluster:
         spec=pod_spec(container(env=[_env("PASSWORD", "secret", "checkout-bd")])),
         was=pod_spec(container(env=[_env("PASSWORD", "secret", "checkout-db")])),
     )
-    return Cluster(
-        app.broken(app.pod(waiting("CreateContainerConfigError", 'secret "checkout-bd" not found'), age=30))
-    )
+    return Cluster(app.broken(app.pod(waiting("CreateContainerConfigError", 'secret "checkout-bd" not found'), age=30)))
 
 
 def image(message: str, reason: str = "ErrImagePull") -> Callable[[], Cluster]:
@@ -102,15 +98,13 @@ def image(message: str, reason: str = "ErrImagePull") -> Callable[[], Cluster]:
         bad = container(image="registry.test/web:9.9-missing")
         app = App(spec=pod_spec(bad), was=pod_spec(container()))
         told = message.replace("IMAGE", "registry.test/web:9.9-missing")
-        return Cluster(
-            app.controllers(), app.pod(index=1, old=True), app.pod(waiting(reason, told), index=2, age=5)
-        )
+        return Cluster(app.controllers(), app.pod(index=1, old=True), app.pod(waiting(reason, told), index=2, age=5))
 
     return cluster
 
 
 def oom() -> Cluster:
-    def limited(limit: str) -> dict[str, object]:
+    def limited(limit: str) -> dict[str, Any]:
         return pod_spec(container(resources={"limits": {"memory": limit}}))
 
     app = App(spec=limited("16Mi"), was=limited("128Mi"))
@@ -144,9 +138,7 @@ def selector_wrong() -> Cluster:
         ("spec", "selector"),
     )
     log = "GET http://checkout:80/ failed: dial tcp 10.96.3.4:80: connect: connection refused"
-    return Cluster(
-        app.healthy(), client.healthy(), svc, endpoints(svc, 0), logs={("frontend-bbb-1", "web"): log}
-    )
+    return Cluster(app.healthy(), client.healthy(), svc, endpoints(svc, 0), logs={("frontend-bbb-1", "web"): log})
 
 
 def target_port_wrong() -> Cluster:
@@ -161,9 +153,7 @@ def target_port_wrong() -> Cluster:
         ("spec", "ports", 'k:{"port":80,"protocol":"TCP"}', "targetPort"),
     )
     log = "urlopen error: Get http://checkout:80/: [Errno 111] Connection refused"
-    return Cluster(
-        app.healthy(), client.healthy(), svc, endpoints(svc, 2), logs={("frontend-bbb-1", "web"): log}
-    )
+    return Cluster(app.healthy(), client.healthy(), svc, endpoints(svc, 2), logs={("frontend-bbb-1", "web"): log})
 
 
 def target_port_name_missing() -> Cluster:
@@ -194,9 +184,7 @@ def cordoned() -> Cluster:
 
 def tainted() -> Cluster:
     app = App()
-    message = (
-        "0/1 nodes are available: 1 node(s) had untolerated taint {team: other}. preemption: not helpful"
-    )
+    message = "0/1 nodes are available: 1 node(s) had untolerated taint {team: other}. preemption: not helpful"
     return Cluster(
         app.broken(app.pending(message)),
         node(taints=[{"key": "team", "value": "other", "effect": "NoSchedule"}]),
@@ -218,7 +206,7 @@ def scheduler_unknown() -> Cluster:
 
 
 def liveness() -> Cluster:
-    def probed(port: int) -> dict[str, object]:
+    def probed(port: int) -> dict[str, Any]:
         return pod_spec(
             container(
                 livenessProbe={
@@ -231,10 +219,7 @@ def liveness() -> Cluster:
 
     app = App(spec=probed(9999), was=probed(8080))
     broken = app.pod(running(restarts=1, since=3, last=ended(137, "Error", ago=3)), age=30)
-    refused = (
-        'Liveness probe failed: Get "http://10.0.0.7:9999/": dial tcp 10.0.0.7:9999: connect: '
-        "connection refused"
-    )
+    refused = 'Liveness probe failed: Get "http://10.0.0.7:9999/": dial tcp 10.0.0.7:9999: connect: connection refused'
     killing = "Container web failed liveness probe, will be restarted"
     return Cluster(
         app.broken(broken),
@@ -244,15 +229,12 @@ def liveness() -> Cluster:
 
 
 def readiness() -> Cluster:
-    def probed(port: int) -> dict[str, object]:
+    def probed(port: int) -> dict[str, Any]:
         return pod_spec(container(readinessProbe={"httpGet": {"path": "/", "port": port}}))
 
     app = App(spec=probed(9999), was=probed(8080))
     broken = app.pod(running(ready=False, since=20), age=22)
-    refused = (
-        'Readiness probe failed: Get "http://10.0.0.7:9999/": dial tcp 10.0.0.7:9999: connect: '
-        "connection refused"
-    )
+    refused = 'Readiness probe failed: Get "http://10.0.0.7:9999/": dial tcp 10.0.0.7:9999: connect: connection refused'
     return Cluster(
         app.controllers(),
         app.pod(index=7, old=True),
@@ -307,9 +289,7 @@ def refused(message: str) -> Callable[[], Cluster]:
 
 
 def storage_class() -> Cluster:
-    app = App(
-        spec=pod_spec(volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "checkout-data"}}])
-    )
+    app = App(spec=pod_spec(volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "checkout-data"}}]))
     claim = obj(
         "PersistentVolumeClaim",
         "checkout-data",
@@ -417,9 +397,7 @@ def value_lost() -> Cluster:
         obj("ConfigMap", "checkout-env", data={"A": "1"}),
         obj("ConfigMap", "checkout-env", data={"A": "1", "DB_URL": "x"}),
     )
-    return Cluster(
-        app.broken(app.pod(crashing())), config, logs={("checkout-bbb-1", "web"): "DB_URL is not set"}
-    )
+    return Cluster(app.broken(app.pod(crashing())), config, logs={("checkout-bbb-1", "web"): "DB_URL is not set"})
 
 
 def node_down() -> Cluster:
@@ -463,9 +441,7 @@ def job() -> Cluster:
         status={"failed": 3, "conditions": conditions},
     )
     failed = {"name": "web", "ready": False, "restartCount": 0, "state": {"terminated": ended()}}
-    broken = pod(
-        "migrate-1", made, pod_spec() | {"restartPolicy": "Never"}, failed, labels=labels, phase="Failed"
-    )
+    broken = pod("migrate-1", made, pod_spec() | {"restartPolicy": "Never"}, failed, labels=labels, phase="Failed")
     return Cluster(made, broken, logs={("migrate-1", "web"): "error: relation users does not exist"})
 
 
@@ -645,9 +621,7 @@ FAULTS: tuple[Fault, ...] = (
         "Deployment/checkout",
         "spec.template.spec.schedulerName",
     ),
-    Fault(
-        "liveness", liveness, "LivenessProbeWrong", "Deployment/checkout", f"{WEB}.livenessProbe.httpGet.port"
-    ),
+    Fault("liveness", liveness, "LivenessProbeWrong", "Deployment/checkout", f"{WEB}.livenessProbe.httpGet.port"),
     Fault(
         "readiness",
         readiness,
@@ -666,10 +640,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("pod security", pod_security, "PodSecurityViolation", "Deployment/checkout", "spec.template.spec"),
     Fault(
         "account",
-        refused(
-            'pods "x" is forbidden: error looking up service account shop/robot: serviceaccount '
-            '"robot" not found'
-        ),
+        refused('pods "x" is forbidden: error looking up service account shop/robot: serviceaccount "robot" not found'),
         "ServiceAccountNotFound",
         "ServiceAccount/robot",
         "",
@@ -716,8 +687,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "policy",
         refused(
-            "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'no-latest' with binding 'b' denied "
-            "request: failed"
+            "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'no-latest' with binding 'b' denied request: failed"
         ),
         "AdmissionDenied",
         "Deployment/checkout",

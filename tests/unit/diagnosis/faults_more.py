@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from build import (
+from tests.unit.diagnosis.build import (
     App,
     Cluster,
     container,
@@ -24,14 +25,12 @@ from build import (
     waiting,
     written,
 )
-from faults import DEPLOYMENT, WEB, Fault, refused
+from tests.unit.diagnosis.faults import DEPLOYMENT, WEB, Fault, refused
 
 POD = "spec.template.spec"
 
 
-def pending(
-    message: str, spec: dict[str, object] | None = None, *more: dict[str, object]
-) -> Callable[[], Cluster]:
+def pending(message: str, spec: dict[str, Any] | None = None, *more: dict[str, Any]) -> Callable[[], Cluster]:
     def cluster() -> Cluster:
         app = App(spec=spec or pod_spec())
         return Cluster(app.broken(app.pending(message)), node(), *more)
@@ -39,7 +38,7 @@ def pending(
     return cluster
 
 
-def config_error(message: str, **spec: object) -> Callable[[], Cluster]:
+def config_error(message: str, **spec: Any) -> Callable[[], Cluster]:
     def cluster() -> Cluster:
         app = App(spec=pod_spec(container(**spec)))
         return Cluster(app.broken(app.pod(waiting("CreateContainerConfigError", message))))
@@ -55,7 +54,7 @@ def config_waiting(reason: str, message: str) -> Callable[[], Cluster]:
     return cluster
 
 
-def mounting(message: str, reason: str = "FailedMount", **spec: object) -> Callable[[], Cluster]:
+def mounting(message: str, reason: str = "FailedMount", **spec: Any) -> Callable[[], Cluster]:
     def cluster() -> Cluster:
         app = App(spec=pod_spec(**spec))
         broken = app.pod(waiting("ContainerCreating"), phase="Pending", age=30)
@@ -69,9 +68,7 @@ def stateful_image() -> Cluster:
     labels = {"app": "db"}
     template = {"metadata": {"labels": labels}, "spec": pod_spec(container(image="registry.test/db:9"))}
     was = put(template, "spec.containers.0.image", "registry.test/db:8")
-    db = obj(
-        "StatefulSet", "db", spec={"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
-    )
+    db = obj("StatefulSet", "db", spec={"replicas": 1, "selector": {"matchLabels": labels}, "template": template})
     db = put(db, "status", {"replicas": 1, "readyReplicas": 0})
     kept = [
         owned(
@@ -86,9 +83,7 @@ def stateful_image() -> Cluster:
         )
         for number, one in ((1, was), (2, template))
     ]
-    broken = pod(
-        "db-0", db, template["spec"], waiting("ErrImagePull", "registry.test/db:9: not found"), labels=labels
-    )
+    broken = pod("db-0", db, template["spec"], waiting("ErrImagePull", "registry.test/db:9: not found"), labels=labels)
     return Cluster(db, kept, broken)
 
 
@@ -137,14 +132,12 @@ def pull_secret() -> Cluster:
     app = App(spec=pod_spec(imagePullSecrets=[{"name": "registry"}]))
     message = "failed to authorize: 401 Unauthorized"
     broken = app.pod(waiting("ErrImagePull", message))
-    told = (
-        "Unable to retrieve some image pull secrets (registry); attempting to pull the image may not succeed."
-    )
+    told = "Unable to retrieve some image pull secrets (registry); attempting to pull the image may not succeed."
     return Cluster(app.broken(broken), event(broken, "FailedToRetrieveImagePullSecret", told))
 
 
 def pull_policy() -> Cluster:
-    def spec(policy: str) -> dict[str, object]:
+    def spec(policy: str) -> dict[str, Any]:
         return pod_spec(container(imagePullPolicy=policy))
 
     app = App(spec=spec("Always"), was=spec("IfNotPresent"))
@@ -161,10 +154,7 @@ def wrong_port() -> Cluster:
 def relabelled_namespace() -> Cluster:
     app = App()
     none = put(app.new, "status.replicas", 0)
-    message = (
-        'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": '
-        "runAsNonRoot != true"
-    )
+    message = 'Error creating: pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true'
     label = "pod-security.kubernetes.io/enforce"
     space = written(
         obj("Namespace", "shop", labels={label: "restricted"}),
@@ -172,14 +162,10 @@ def relabelled_namespace() -> Cluster:
         30,
         ("metadata", "labels", label),
     )
-    return Cluster(
-        put(app.deployment, "status.readyReplicas", 0), none, space, event(none, "FailedCreate", message)
-    )
+    return Cluster(put(app.deployment, "status.readyReplicas", 0), none, space, event(none, "FailedCreate", message))
 
 
-def since_revision(
-    was: dict[str, object], now: dict[str, object], log: str = "segmentation fault"
-) -> Callable[[], Cluster]:
+def since_revision(was: dict[str, Any], now: dict[str, Any], log: str = "segmentation fault") -> Callable[[], Cluster]:
     def cluster() -> Cluster:
         app = App(spec=pod_spec(container(**now)), was=pod_spec(container(**was)))
         return Cluster(app.broken(app.pod(crashing(2), age=30)), logs={("checkout-bbb-1", "web"): log})
@@ -192,14 +178,13 @@ def limit_always_low() -> Cluster:
     return Cluster(app.broken(app.pod(crashing(137, "OOMKilled"))))
 
 
-def probing(
-    kind: str, message: str, was: dict[str, object] | None = None, **status: object
-) -> Callable[[], Cluster]:
+def probing(kind: str, message: str, was: dict[str, Any] | None = None, **status: Any) -> Callable[[], Cluster]:
     """A probe that asks the right port and fails; with `was`, one that the newest revision changed."""
 
     def cluster() -> Cluster:
-        probe = {f"{kind.lower()}Probe": {"httpGet": {"path": "/healthz", "port": 8080}}}
-        before = pod_spec(container(**{f"{kind.lower()}Probe": was})) if was else None
+        probe: dict[str, Any] = {f"{kind.lower()}Probe": {"httpGet": {"path": "/healthz", "port": 8080}}}
+        old: dict[str, Any] = {f"{kind.lower()}Probe": was}
+        before = pod_spec(container(**old)) if was else None
         app = App(spec=pod_spec(container(**probe)), was=before)
         broken = app.pod(running(**status), age=400)
         told = f"{kind} probe failed: {message}"
@@ -210,16 +195,14 @@ def probing(
 
 def job_without_pods(reason: str) -> Callable[[], Cluster]:
     def cluster() -> Cluster:
-        conditions = [
-            {"type": "Failed", "status": "True", "reason": reason, "message": f"Job was ended: {reason}"}
-        ]
+        conditions = [{"type": "Failed", "status": "True", "reason": reason, "message": f"Job was ended: {reason}"}]
         spec = {"selector": {"matchLabels": {"job-name": "migrate"}}, "template": {"spec": pod_spec()}}
         return Cluster(obj("Job", "migrate", spec=spec, status={"failed": 3, "conditions": conditions}))
 
     return cluster
 
 
-def image_volume_key() -> dict[str, object]:
+def image_volume_key() -> dict[str, Any]:
     return {
         "volumes": [
             {
@@ -230,17 +213,14 @@ def image_volume_key() -> dict[str, object]:
     }
 
 
-def affinity() -> dict[str, object]:
+def affinity() -> dict[str, Any]:
     terms = [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["z9"]}]}]
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
     return pod_spec(affinity={"nodeAffinity": required})
 
 
 NO_MATCH = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-SPREAD = (
-    "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing "
-    "required label)."
-)
+SPREAD = "0/1 nodes are available: 1 node(s) didn't match pod topology spread constraints (missing required label)."
 ANTI = "0/1 nodes are available: 1 node(s) didn't match pod anti-affinity rules."
 MORE: tuple[Fault, ...] = (
     Fault(
@@ -260,8 +240,7 @@ MORE: tuple[Fault, ...] = (
     Fault(
         "mounted key",
         mounting(
-            'MountVolume.SetUp failed for volume "cfg" : configmap references non-existent config '
-            "key: app.conf",
+            'MountVolume.SetUp failed for volume "cfg" : configmap references non-existent config key: app.conf',
             **image_volume_key(),
         ),
         "ConfigMapKeyMissing",
@@ -366,10 +345,7 @@ MORE: tuple[Fault, ...] = (
     ),
     Fault(
         "namespace deleted",
-        refused(
-            'pods "x" is forbidden: unable to create new content in namespace shop because it is '
-            "being terminated"
-        ),
+        refused('pods "x" is forbidden: unable to create new content in namespace shop because it is being terminated'),
         "NamespaceTerminating",
         "Namespace/shop",
         "",
@@ -422,9 +398,7 @@ MORE: tuple[Fault, ...] = (
     ),
     Fault(
         "liveness 404",
-        probing(
-            "Liveness", "HTTP probe failed with statuscode: 404", restarts=3, since=5, last=ended(137, ago=6)
-        ),
+        probing("Liveness", "HTTP probe failed with statuscode: 404", restarts=3, since=5, last=ended(137, ago=6)),
         "LivenessProbeFailing",
         "Deployment/checkout",
         f"{WEB}.livenessProbe",
@@ -481,9 +455,7 @@ MORE: tuple[Fault, ...] = (
     ),
     Fault(
         "rate limit",
-        config_waiting(
-            "ErrImagePull", "429 Too Many Requests - toomanyrequests: You have reached your limit"
-        ),
+        config_waiting("ErrImagePull", "429 Too Many Requests - toomanyrequests: You have reached your limit"),
         "ImagePullRateLimited",
         "Deployment/checkout",
         f"{WEB}.image",

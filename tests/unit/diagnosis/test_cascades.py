@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
-from build import (
+
+from kubeagent.diagnosis import judge
+from kubeagent.protocol.evidence import Refusal
+from kubeagent.resources.refs import ObjectKey
+from kubeagent.resources.verdict import Outcome, Verdict
+from tests.unit.diagnosis.build import (
     App,
     Cluster,
     applied,
@@ -25,23 +32,18 @@ from build import (
     written,
 )
 
-from kubeagent.diagnosis import judge
-from kubeagent.protocol.evidence import Refusal
-from kubeagent.resources.refs import ObjectKey
-from kubeagent.resources.verdict import Outcome, Verdict
-
 
 def calling(name: str, other: str) -> App:
     return App(name, pod_spec(container(env=[{"name": "UPSTREAM", "value": f"http://{other}:80"}])))
 
 
-def front(name: str, ready: int = 0) -> list[dict[str, object]]:
+def front(name: str, ready: int = 0) -> list[dict[str, Any]]:
     svc = service(name, {"app": name})
     svc["spec"]["clusterIP"] = f"10.96.0.{len(name)}"
     return [svc, endpoints(svc, ready)]
 
 
-def database() -> tuple[list[dict[str, object]], dict[tuple[str, str], str]]:
+def database() -> tuple[list[dict[str, Any]], dict[tuple[str, str], str]]:
     """frontend (ready, complains) -> api (crashing) -> db (pending) -> claim -> class that does not exist."""
     labels = {"app": "db"}
     spec = pod_spec(volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": "data-db-0"}}])
@@ -98,9 +100,9 @@ def test_the_image_of_a_dependency() -> None:
     broken = api.pod(waiting("ErrImagePull", "registry.test/api:9: not found"))
     logs = {("checkout-bbb-1", "web"): "wget: can't connect to remote host (10.96.0.3): Connection refused"}
 
-    verdict = Cluster(
-        client.broken(client.pod(crashing())), api.broken(broken), front("api"), logs=logs
-    ).diagnose(key("Deployment", "checkout"))
+    verdict = Cluster(client.broken(client.pod(crashing())), api.broken(broken), front("api"), logs=logs).diagnose(
+        key("Deployment", "checkout")
+    )
 
     assert [told(cause)[:2] for cause in verdict.root_causes] == [("ImageNotFound", "Deployment/api")]
 
@@ -131,13 +133,12 @@ def test_a_port_that_nobody_declares_is_known_by_the_change_and_the_complaint() 
 
 
 def test_init_killed_for_memory() -> None:
-    def limited(limit: str) -> dict[str, object]:
+    def limited(limit: str) -> dict[str, Any]:
         return pod_spec(container(resources={"limits": {"memory": limit}}))
 
     app = App(spec=limited("4Mi"), was=limited("64Mi"))
     message = (
-        "runc create failed: unable to start container process: container init was OOM-killed "
-        "(memory limit too low?)"
+        "runc create failed: unable to start container process: container init was OOM-killed (memory limit too low?)"
     )
 
     verdict = Cluster(app.broken(app.pod(waiting("RunContainerError", message)))).diagnose(
@@ -150,11 +151,12 @@ def test_init_killed_for_memory() -> None:
 def test_a_restart_after_the_secret_went_is_not_the_restarts_fault() -> None:
     """The reference was changed two revisions ago and worked; the newest revision only restarted."""
 
-    def spec(secret: str) -> dict[str, object]:
+    def spec(secret: str) -> dict[str, Any]:
         reference = {"name": "P", "valueFrom": {"secretKeyRef": {"name": secret, "key": "P"}}}
         return pod_spec(container(env=[reference]))
 
     app = App(spec=spec("new"), was=spec("new"))
+    assert app.old is not None
     first = put(app.old, "metadata.name", "checkout-000")
     first = put(
         put(first, "metadata.uid", "uid-first"),
@@ -208,9 +210,7 @@ def test_a_rollback_in_progress_is_not_blamed_on_the_old_revision() -> None:
 
 def test_crashing_for_a_config_map_that_was_edited() -> None:
     app = App(spec=pod_spec(container(envFrom=[{"configMapRef": {"name": "env"}}])))
-    config = applied(
-        obj("ConfigMap", "env", data={"MODE": "broken"}), obj("ConfigMap", "env", data={"MODE": "live"})
-    )
+    config = applied(obj("ConfigMap", "env", data={"MODE": "broken"}), obj("ConfigMap", "env", data={"MODE": "live"}))
     config = written(config, "kubectl-edit", 120, ("data", "MODE"))
 
     verdict: Verdict = Cluster(
@@ -222,7 +222,7 @@ def test_crashing_for_a_config_map_that_was_edited() -> None:
     assert running()["ready"] is True
 
 
-def edited_selector(*more: object) -> Cluster:
+def edited_selector(*more: Any) -> Cluster:
     """Created by the API, so no last-applied; named unlike its workload; no label matches."""
     app = App("web-x7f")
     svc = written(service("front-9", {"app": "nope"}), "kubectl-patch", 60, ("spec", "selector", "app"))
@@ -306,9 +306,7 @@ def test_a_missing_service_that_a_ready_client_was_told_to_use() -> None:
 
 
 def test_a_client_that_says_only_that_it_failed() -> None:
-    client = App(
-        "caller", pod_spec({"name": "c", "image": "i", "command": ["sh", "-c", "wget -q http://front-9:80/"]})
-    )
+    client = App("caller", pod_spec({"name": "c", "image": "i", "command": ["sh", "-c", "wget -q http://front-9:80/"]}))
     server = App("server-3", replicas=0)
     svc = service("front-9", {"app": "server-3"})
     logs = {("caller-bbb-1", "c"): "error: calling http://front-9:80/ failed\n" * 3}
@@ -317,6 +315,4 @@ def test_a_client_that_says_only_that_it_failed() -> None:
         key("Deployment", "caller")
     )
 
-    assert [told(cause) for cause in verdict.root_causes] == [
-        ("ScaledToZero", "Deployment/server-3", "spec.replicas")
-    ]
+    assert [told(cause) for cause in verdict.root_causes] == [("ScaledToZero", "Deployment/server-3", "spec.replicas")]

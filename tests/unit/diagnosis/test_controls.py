@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from build import (
+
+from kubeagent.resources.refs import ObjectKey
+from kubeagent.resources.verdict import Outcome
+from tests.unit.diagnosis.build import (
     NOW,
     App,
     Cluster,
@@ -25,9 +30,6 @@ from build import (
     written,
 )
 
-from kubeagent.resources.refs import ObjectKey
-from kubeagent.resources.verdict import Outcome
-
 DEPLOYMENT = key("Deployment", "checkout")
 PROBE = {"httpGet": {"path": "/", "port": 8080}}
 
@@ -43,8 +45,7 @@ def rolling() -> Cluster:
     starting = app.pod(running(ready=False, since=3), index=8, age=5)
     creating = app.pod(waiting("ContainerCreating"), index=9, age=1, phase="Pending")
     unhealthy = (
-        'Readiness probe failed: Get "http://10.0.0.7:8080/": dial tcp 10.0.0.7:8080: connect: '
-        "connection refused"
+        'Readiness probe failed: Get "http://10.0.0.7:8080/": dial tcp 10.0.0.7:8080: connect: connection refused'
     )
     deployment = put(put(app.deployment, "status.updatedReplicas", 1), "status.replicas", 3)
     return Cluster(
@@ -130,9 +131,7 @@ def stale_warnings() -> Cluster:
     return Cluster(
         app.controllers(),
         pods,
-        event(
-            old, "FailedMount", 'MountVolume.SetUp failed for volume "x" : secret "gone" not found', ago=3000
-        ),
+        event(old, "FailedMount", 'MountVolume.SetUp failed for volume "x" : secret "gone" not found', ago=3000),
         event(pods[1], "Unhealthy", "Liveness probe failed: timeout", ago=3000, part="web"),
         event(
             app.new,
@@ -188,9 +187,7 @@ def complaint_of_yesterday() -> Cluster:
 
 def grumbling_but_well() -> Cluster:
     """A ready pod that cannot reach some optional sidecar nobody configured."""
-    return Cluster(
-        App().healthy(), logs={("checkout-bbb-1", "web"): "warn: dial udp: lookup statsd: no such host"}
-    )
+    return Cluster(App().healthy(), logs={("checkout-bbb-1", "web"): "warn: dial udp: lookup statsd: no such host"})
 
 
 def completed_pod() -> Cluster:
@@ -199,13 +196,9 @@ def completed_pod() -> Cluster:
 
 
 def waiting_for_consumer() -> Cluster:
-    claim = obj(
-        "PersistentVolumeClaim", "data", spec={"storageClassName": "local"}, status={"phase": "Pending"}
-    )
+    claim = obj("PersistentVolumeClaim", "data", spec={"storageClassName": "local"}, status={"phase": "Pending"})
     message = "waiting for first consumer to be created before binding"
-    return Cluster(
-        claim, obj("StorageClass", "local"), event(claim, "WaitForFirstConsumer", message, kind="Normal")
-    )
+    return Cluster(claim, obj("StorageClass", "local"), event(claim, "WaitForFirstConsumer", message, kind="Normal"))
 
 
 CONTROLS = [
@@ -235,10 +228,8 @@ CONTROLS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("cluster", "target"), CONTROLS, ids=lambda item: getattr(item, "__name__", str(item))
-)
-def test_no_fault(cluster, target) -> None:
+@pytest.mark.parametrize(("cluster", "target"), CONTROLS, ids=lambda item: getattr(item, "__name__", str(item)))
+def test_no_fault(cluster: Callable[[], Cluster], target: ObjectKey) -> None:
     verdict = cluster().diagnose(target)
 
     assert (verdict.outcome, verdict.root_causes) == (Outcome.NO_FAULT_FOUND, ()), verdict.message
@@ -264,7 +255,7 @@ def not_seen_yet() -> Cluster:
 
 
 @pytest.mark.parametrize("cluster", [starting, fell_once, not_seen_yet])
-def test_too_early(cluster) -> None:
+def test_too_early(cluster: Callable[[], Cluster]) -> None:
     verdict = cluster().diagnose(DEPLOYMENT)
 
     assert (verdict.outcome, verdict.reason) == (Outcome.UNDETERMINED, "StillProgressing"), verdict.message
@@ -306,10 +297,7 @@ def test_two_independent_faults_are_two_root_causes() -> None:
 
 def test_one_fault_with_many_victims_is_one_root_cause() -> None:
     app = App(replicas=12)
-    pods = [
-        app.pod(waiting("CreateContainerConfigError", 'secret "s" not found'), index=index)
-        for index in range(12)
-    ]
+    pods = [app.pod(waiting("CreateContainerConfigError", 'secret "s" not found'), index=index) for index in range(12)]
 
     verdict = Cluster(app.broken(*pods)).diagnose(DEPLOYMENT)
 
@@ -322,9 +310,9 @@ def test_a_healthy_dependency_does_not_take_the_blame() -> None:
     db, svc = App("db"), service("db", {"app": "db"}, port=5432)
     log = {("checkout-bbb-1", "web"): "dial tcp db:5432: connection refused\npanic: bad plan\n"}
 
-    verdict = Cluster(
-        app.broken(app.pod(crashing())), db.healthy(), svc, endpoints(svc, 2), logs=log
-    ).diagnose(DEPLOYMENT)
+    verdict = Cluster(app.broken(app.pod(crashing())), db.healthy(), svc, endpoints(svc, 2), logs=log).diagnose(
+        DEPLOYMENT
+    )
 
     assert verdict.root_causes[0].reason == "ApplicationCrash"
     assert verdict.root_causes[0].confidence < 70
@@ -335,9 +323,7 @@ def test_a_change_outranks_what_was_always_so() -> None:
     app = App()
     tainted = node("node-2", taints=[{"key": "team", "value": "x", "effect": "NoSchedule"}])
     cordoned = written(node(unschedulable=True), "kubectl-cordon", 60, ("spec", "unschedulable"))
-    message = (
-        "0/2 nodes are available: 1 node(s) had untolerated taint {team: x}, 1 node(s) were unschedulable."
-    )
+    message = "0/2 nodes are available: 1 node(s) had untolerated taint {team: x}, 1 node(s) were unschedulable."
 
     verdict = Cluster(app.broken(app.pending(message)), tainted, cordoned).diagnose(DEPLOYMENT)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from build import applied, at, obj, put, written
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kubeagent.diagnosis.facts import LAST_APPLIED, digest, extract
 from kubeagent.diagnosis.objects import lookup
+from tests.unit.diagnosis.build import applied, at, obj, put, written
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -28,9 +28,7 @@ def test_the_records_leave_and_the_rest_stays() -> None:
     assert "managedFields" not in clean["metadata"]
     assert clean["metadata"]["annotations"] == {"team": "shop"}
     assert clean["data"] == {"A": "1"}
-    assert [(item.manager, item.operation, item.paths) for item in changes] == [
-        ("kubectl-edit", "Update", ("data.A",))
-    ]
+    assert [(item.manager, item.operation, item.paths) for item in changes] == [("kubectl-edit", "Update", ("data.A",))]
     assert changes[0].time is not None and changes[0].time.strftime("%Y-%m-%dT%H:%M:%SZ") == at(60)
     assert applied_ == ()
     assert "managedFields" in config["metadata"], "the input is not touched"
@@ -62,9 +60,7 @@ def test_lists_are_told_by_what_they_are_merged_by() -> None:
         return obj("Deployment", "x", spec={"template": {"spec": {"containers": [web]}}})
 
     path = ("spec", "template", "spec", "containers", 'k:{"name":"web"}', "resources", "limits", "memory")
-    _, changes, facts = extract(
-        applied(written(deployment("16Mi"), "kubectl-patch", 5, path), deployment("128Mi"))
-    )
+    _, changes, facts = extract(applied(written(deployment("16Mi"), "kubectl-patch", 5, path), deployment("128Mi")))
 
     field = "spec.template.spec.containers[name=web].resources.limits.memory"
     assert changes[0].paths == (field,)
@@ -83,12 +79,8 @@ def test_what_a_controller_wrote_to_status_is_not_told() -> None:
 def test_junk_never_raises(junk: object) -> None:
     extract(junk)
     extract({"kind": "ConfigMap", "metadata": junk, "data": junk})
-    extract(
-        {"metadata": {"managedFields": junk, "annotations": {LAST_APPLIED: json.dumps(junk, default=str)}}}
-    )
-    extract(
-        {"metadata": {"managedFields": [{"fieldsV1": junk, "time": junk, "manager": junk}]}, "data": junk}
-    )
+    extract({"metadata": {"managedFields": junk, "annotations": {LAST_APPLIED: json.dumps(junk, default=str)}}})
+    extract({"metadata": {"managedFields": [{"fieldsV1": junk, "time": junk, "manager": junk}]}, "data": junk})
 
 
 def test_bounds() -> None:

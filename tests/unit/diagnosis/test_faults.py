@@ -5,14 +5,14 @@ about.
 from __future__ import annotations
 
 import pytest
-from build import told
-from faults import FAULTS, Fault
-from faults_more import MORE
 
 from kubeagent.diagnosis import render_causes
 from kubeagent.diagnosis.rules import CATALOGUE
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import Outcome
+from tests.unit.diagnosis.build import told
+from tests.unit.diagnosis.faults import FAULTS, Fault
+from tests.unit.diagnosis.faults_more import MORE
 
 CASES = [
     pytest.param(fault, target, id=f"{fault.name} / {target.kind} {target.name}")

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from build import (
+
+from kubeagent.diagnosis import Bounds, Gathering, judge
+from kubeagent.protocol.evidence import Evidence
+from kubeagent.protocol.reads import Get, List, Log
+from kubeagent.resources.refs import ObjectKey
+from tests.unit.diagnosis.build import (
     NOW,
     NS,
     App,
@@ -18,12 +23,7 @@ from build import (
     service,
     waiting,
 )
-from faults import FAULTS, Fault, two_hops
-
-from kubeagent.diagnosis import Bounds, Gathering, judge
-from kubeagent.protocol.evidence import Evidence
-from kubeagent.protocol.reads import Get, List, Log
-from kubeagent.resources.refs import ObjectKey
+from tests.unit.diagnosis.faults import FAULTS, Fault, two_hops
 
 DEPLOYMENT = key("Deployment", "checkout")
 
@@ -64,9 +64,7 @@ def test_it_follows_an_ip_address_to_another_namespace() -> None:
 
     evidence = Cluster(app.healthy(), other, endpoints(other, 0), logs=log).evidence(DEPLOYMENT)
 
-    assert ("Service", "data") in {
-        (item["kind"], item["metadata"].get("namespace")) for item in evidence.objects
-    }
+    assert ("Service", "data") in {(item["kind"], item["metadata"].get("namespace")) for item in evidence.objects}
 
 
 def test_names_in_other_namespaces_are_refused_where_that_is_not_allowed() -> None:
@@ -139,9 +137,7 @@ def test_logs_are_read_of_what_restarts_and_cut_to_the_bound() -> None:
 
 def test_events_of_strangers_are_left_behind() -> None:
     app, other = App(), App("other")
-    cluster = Cluster(
-        app.healthy(), event(other.pod(), "BackOff", "not ours"), event(app.pod(), "Pulled", "ours")
-    )
+    cluster = Cluster(app.healthy(), event(other.pod(), "BackOff", "not ours"), event(app.pod(), "Pulled", "ours"))
 
     evidence: Evidence = cluster.evidence(DEPLOYMENT)
 

@@ -37,8 +37,7 @@ from kubeagent.diagnosis.hints import Failure, complaints, service_of
             5432,
         ),
         (
-            "HTTPConnectionPool(host='orders', port=8080): Max retries exceeded: [Errno 111] "
-            "Connection refused",
+            "HTTPConnectionPool(host='orders', port=8080): Max retries exceeded: [Errno 111] Connection refused",
             Failure.REFUSED,
             "orders",
             8080,
@@ -73,9 +72,7 @@ def test_complaints(line: str, failure: Failure, host: str, port: int) -> None:
     assert (host, port) in [tuple(address) for address in found[0].addresses], found
 
 
-@pytest.mark.parametrize(
-    "line", ["listening on orders-db:5432", "connected to http://cache:6379", "", "GET / 200"]
-)
+@pytest.mark.parametrize("line", ["listening on orders-db:5432", "connected to http://cache:6379", "", "GET / 200"])
 def test_no_complaint(line: str) -> None:
     assert complaints(line) == ()
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from random import Random
+from typing import Any
 
 import msgspec
 import pytest
-from build import (
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kubeagent.diagnosis import judge
+from kubeagent.protocol.evidence import Evidence, Listing, PodLog, Refusal, decode, encode
+from kubeagent.resources.refs import ObjectKey
+from kubeagent.resources.verdict import Outcome
+from tests.unit.diagnosis.build import (
     NOW,
     App,
     Cluster,
@@ -22,16 +31,9 @@ from build import (
     service,
     waiting,
 )
-from faults import FAULTS as FIRST
-from faults import Fault
-from faults_more import MORE
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
-from kubeagent.diagnosis import judge
-from kubeagent.protocol.evidence import Evidence, Listing, PodLog, Refusal, decode, encode
-from kubeagent.resources.refs import ObjectKey
-from kubeagent.resources.verdict import Outcome
+from tests.unit.diagnosis.faults import FAULTS as FIRST
+from tests.unit.diagnosis.faults import Fault
+from tests.unit.diagnosis.faults_more import MORE
 
 FAULTS = (*FIRST, *MORE)
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -105,7 +107,7 @@ KINDS = st.sampled_from(
 
 
 @st.composite
-def objects(draw: st.DrawFn) -> dict[str, object]:
+def objects(draw: st.DrawFn) -> dict[str, Any]:
     """An object of a real kind with a mixture of plausible and absurd parts."""
     kind, name = draw(KINDS), draw(NAMES)
     made = obj(kind, name, labels=draw(LABELS), age=draw(st.integers(-100, 10**6)))
@@ -176,9 +178,7 @@ def evidences(draw: st.DrawFn) -> Evidence:
     )
 
 
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(evidences())
 def test_any_evidence_gets_an_answer_within_bounds(evidence: Evidence) -> None:
     verdict = judge(evidence)
@@ -195,7 +195,7 @@ def test_any_evidence_gets_an_answer_within_bounds(evidence: Evidence) -> None:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(FAULTS), st.randoms(use_true_random=False))
-def test_the_order_of_the_evidence_does_not_matter(fault: Fault, chance) -> None:
+def test_the_order_of_the_evidence_does_not_matter(fault: Fault, chance: Random) -> None:
     evidence = fault.cluster().evidence(fault.targets[0])
     shuffled = list(evidence.objects)
     chance.shuffle(shuffled)
@@ -229,7 +229,7 @@ def test_what_could_not_be_read_lowers_confidence(fault: Fault) -> None:
 
 def test_services_that_miss_each_other_are_no_cycle() -> None:
     """Two crashing applications, each of which says that it cannot reach the other."""
-    parts: list[object] = []
+    parts: list[Any] = []
     logs = {}
     for name, other in (("left", "right"), ("right", "left")):
         app = App(name, pod_spec(container(env=[{"name": "PEER", "value": f"{other}:80"}])))

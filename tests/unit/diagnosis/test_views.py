@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
-from build import Cluster, endpoints, event, key, put, service, told
-from faults import DEPLOYMENT, FAULTS, Fault
-from faults_more import MORE
 
 from kubeagent.diagnosis import judge
 from kubeagent.diagnosis.facts import LAST_APPLIED
@@ -17,6 +15,9 @@ from kubeagent.protocol.evidence import decode, encode
 from kubeagent.protocol.redaction import redact_evidence
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import EvidenceLine, Outcome
+from tests.unit.diagnosis.build import Cluster, endpoints, event, key, put, service, told
+from tests.unit.diagnosis.faults import DEPLOYMENT, FAULTS, Fault
+from tests.unit.diagnosis.faults_more import MORE
 
 BEHIND = [
     fault
@@ -85,8 +86,7 @@ def test_a_distractor_does_not_displace_the_fresh_fault() -> None:
     cluster = fault.cluster()
     gone = put(cluster.objects[0], "metadata.uid", "uid-earlier")
     noise = [
-        event(gone, reason, "old trouble", ago=3000, count=99)
-        for reason in ("FailedCreate", "FailedMount", "BackOff")
+        event(gone, reason, "old trouble", ago=3000, count=99) for reason in ("FailedCreate", "FailedMount", "BackOff")
     ]
 
     verdict = Cluster(cluster.objects, noise).diagnose(DEPLOYMENT)
@@ -96,7 +96,7 @@ def test_a_distractor_does_not_displace_the_fresh_fault() -> None:
 
 def _everything_said(cluster: Cluster) -> list[str]:
     found = list(cluster.logs.values())
-    stack: list[object] = list(cluster.objects)
+    stack: list[Any] = list(cluster.objects)
     while stack:
         item = stack.pop()
         if isinstance(item, dict):
@@ -137,6 +137,6 @@ def _stands(cluster: Cluster, said: str, line: EvidenceLine) -> bool:
             return source == "absent" and not body
 
 
-def _is(item: dict[str, object], line: EvidenceLine) -> bool:
-    name = item["metadata"]["name"]  # type: ignore[index]
+def _is(item: dict[str, Any], line: EvidenceLine) -> bool:
+    name = item["metadata"]["name"]
     return (item["kind"], name) == (line.object.kind, line.object.name)

@@ -94,6 +94,4 @@ RULES: Final[tuple[Rule[Scene], ...]] = (
     Rule(symptoms.refused, (symptoms.NOT_CREATED,)),
 )
 
-CATALOGUE: Final[tuple[Reason, ...]] = tuple(
-    dict.fromkeys(reason for rule in RULES for reason in rule.reasons)
-)
+CATALOGUE: Final[tuple[Reason, ...]] = tuple(dict.fromkeys(reason for rule in RULES for reason in rule.reasons))

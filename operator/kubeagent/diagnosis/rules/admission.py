@@ -161,9 +161,7 @@ def _lacks_pods(scene: Scene, key: ObjectKey) -> bool:
     obj = scene.view.get(key)
     match key.kind:
         case "DaemonSet":
-            return number(obj, "status", "currentNumberScheduled") < number(
-                obj, "status", "desiredNumberScheduled"
-            )
+            return number(obj, "status", "currentNumberScheduled") < number(obj, "status", "desiredNumberScheduled")
         case "Job":
             return not any(number(obj, "status", name) for name in ("active", "succeeded"))
         case _:
@@ -220,9 +218,7 @@ def _quota(scene: Scene, refused: Refused) -> Finding | None:
     resource = _exhausted(requested, used, limited)
     key = ObjectKey("v1", "ResourceQuota", refused.creator.namespace, name)
     limit, taken = _amounts(limited).get(resource, ""), _amounts(used).get(resource, "")
-    summary = (
-        f"{key} is exhausted: {resource} {taken} of {limit} used, so {refused.workload} cannot make its pods"
-    )
+    summary = f"{key} is exhausted: {resource} {taken} of {limit} used, so {refused.workload} cannot make its pods"
     field = child("spec.hard", resource)
     return _finding(scene, refused, QUOTA_EXCEEDED, key, field, summary)
 
@@ -245,9 +241,7 @@ def _quota_demands(scene: Scene, refused: Refused) -> Finding | None:
     match = _QUOTA_DEMANDS.search(refused.message)
     if not match:
         return None
-    summary = (
-        f"{refused.workload} must set {match.group(2)}, because ResourceQuota {match.group(1)} counts it"
-    )
+    summary = f"{refused.workload} must set {match.group(2)}, because ResourceQuota {match.group(1)} counts it"
     field = f"{template_path(refused.workload.kind)}.containers"
     return _finding(scene, refused, QUOTA_NEEDS_RESOURCES, refused.workload, field, summary)
 
@@ -260,9 +254,7 @@ def _account(scene: Scene, refused: Refused) -> Finding | None:
     difference = scene.difference(refused.workload, field)
     key = ObjectKey("v1", "ServiceAccount", refused.creator.namespace, match.group(1).rpartition("/")[2])
     if difference and difference.new == key.name and difference.old is not None:
-        summary = (
-            f"{refused.workload} now runs as {key}, which does not exist; before it was {difference.old}"
-        )
+        summary = f"{refused.workload} now runs as {key}, which does not exist; before it was {difference.old}"
         return _finding(scene, refused, ACCOUNT_MISSING, refused.workload, field, summary)
     summary = f"{key} does not exist, so {refused.workload} cannot make its pods"
     return _finding(scene, refused, ACCOUNT_MISSING, key, "", summary)
@@ -276,15 +268,11 @@ def _pod_security(scene: Scene, refused: Refused) -> Finding | None:
     label = "metadata.labels[pod-security.kubernetes.io/enforce]"
     template = scene.difference(refused.workload, "spec.template.spec")
     relabelled = scene.view.last_change(namespace, label)
-    if relabelled and (
-        template is None or (template.time and relabelled.time and relabelled.time > template.time)
-    ):
+    if relabelled and (template is None or (template.time and relabelled.time and relabelled.time > template.time)):
         summary = f"{namespace} now enforces PodSecurity {match.group(1)}, which {refused.workload} violates"
         return _finding(scene, refused, POD_SECURITY, namespace, label, summary)
     summary = f"{refused.workload} violates PodSecurity {match.group(1)}: {sentence(match.group(2), 300)}"
-    return _finding(
-        scene, refused, POD_SECURITY, refused.workload, template_path(refused.workload.kind), summary
-    )
+    return _finding(scene, refused, POD_SECURITY, refused.workload, template_path(refused.workload.kind), summary)
 
 
 def _webhook(scene: Scene, refused: Refused) -> Finding | None:
@@ -301,9 +289,7 @@ def _webhook(scene: Scene, refused: Refused) -> Finding | None:
     ]
     backend = ObjectKey("v1", "Service", service.group(2), service.group(1)) if service else None
     key = known[0] if known else backend or ObjectKey("", "Webhook", "", match.group(1))
-    summary = (
-        f"admission webhook {match.group(1)} does not answer, so {refused.workload} cannot make its pods"
-    )
+    summary = f"admission webhook {match.group(1)} does not answer, so {refused.workload} cannot make its pods"
     finding = _finding(scene, refused, WEBHOOK_FAILED, key, "", summary)
     return _because(finding, backend) if backend else finding
 
@@ -319,9 +305,7 @@ def _denied(scene: Scene, refused: Refused) -> Finding | None:
         return None
     name = match.group(1) or match.group(2)
     summary = f"admission by {name} denies the pods of {refused.workload}: {sentence(refused.message, 300)}"
-    return _finding(
-        scene, refused, WEBHOOK_DENIED, refused.workload, template_path(refused.workload.kind), summary
-    )
+    return _finding(scene, refused, WEBHOOK_DENIED, refused.workload, template_path(refused.workload.kind), summary)
 
 
 def _priority_class(scene: Scene, refused: Refused) -> Finding | None:

@@ -115,9 +115,7 @@ def _key_is_missing(scene: Scene, trouble: Trouble, key: ObjectKey, name: str) -
     verb = "lost" if lost or alteration else "has no"
     hint = f"; it has {near[0]}" if near else ""
     needs = (
-        f"which container {trouble.container} of {workload} needs"
-        if trouble.container
-        else f"which {workload} mounts"
+        f"which container {trouble.container} of {workload} needs" if trouble.container else f"which {workload} mounts"
     )
     return Finding(
         CONFIG_MAP_KEY_MISSING if key.kind == "ConfigMap" else SECRET_KEY_MISSING,
@@ -162,9 +160,7 @@ def _changed_reference(scene: Scene, trouble: Trouble, key: ObjectKey, name: str
     wanted = name or key.name
     lost = any(item.state == "removed" and name and name in item.path for item in scene.view.applied(key))
     changed = differences(scene.view, scene.view.workload_of(trouble.pod))
-    found = (
-        item for item in changed if item.old is not None and item.new == wanted and _is_reference(item.path)
-    )
+    found = (item for item in changed if item.old is not None and item.new == wanted and _is_reference(item.path))
     return None if lost else next(found, None)
 
 

@@ -88,8 +88,7 @@ def _is_superseded(scene: Scene, key: ObjectKey) -> bool:
     """Whether the CronJob's later run went well, so that this failure is history."""
     owner = scene.view.owner(key)
     return owner is not None and any(
-        scene.view.age(other) < scene.view.age(key)
-        and number(scene.view.get(other), "status", "succeeded") > 0
+        scene.view.age(other) < scene.view.age(key) and number(scene.view.get(other), "status", "succeeded") > 0
         for other in scene.view.children(owner, "Job")
     )
 
@@ -119,11 +118,7 @@ def scale_target_missing(scene: Scene) -> Iterator[Finding]:
         reference = mapping(scene.view.get(key), "spec", "scaleTargetRef")
         kind, name = text(reference, "kind"), text(reference, "name")
         failing = scene.view.events(key, "FailedGetScale")
-        if (
-            name
-            and not scene.view.find(kind, key.namespace, name)
-            and scene.view.is_absent(kind, key.namespace, name)
-        ):
+        if name and not scene.view.find(kind, key.namespace, name) and scene.view.is_absent(kind, key.namespace, name):
             alteration = scene.alteration(key, "spec.scaleTargetRef")
             yield Finding(
                 SCALE_TARGET_MISSING,

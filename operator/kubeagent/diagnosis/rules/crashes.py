@@ -137,10 +137,7 @@ def variable_removed(scene: Scene) -> Iterator[Finding]:
             line = _line_naming(scene, trouble, name)
             if line or len(_changed_parts(scene, trouble)) == 1:
                 quotes = [
-                    quote
-                    for item in gone
-                    if item.path.endswith(f"[name={name}].name")
-                    for quote in item.quotes()
+                    quote for item in gone if item.path.endswith(f"[name={name}].name") for quote in item.quotes()
                 ]
                 alteration = scene.alteration(workload, gone[0].path)
                 yield Finding(
@@ -187,11 +184,7 @@ def variable_changed(scene: Scene) -> Iterator[Finding]:
 
 def _env_differences(scene: Scene, trouble: Trouble) -> list[Difference]:
     workload, path = scene.place(trouble, ".env")
-    return [
-        item
-        for item in differences(scene.view, workload)
-        if item.path.startswith((f"{path}[", f"{path}From"))
-    ]
+    return [item for item in differences(scene.view, workload) if item.path.startswith((f"{path}[", f"{path}From"))]
 
 
 def _is_removal(difference: Difference) -> bool:
@@ -211,9 +204,7 @@ def _changed_parts(scene: Scene, trouble: Trouble) -> set[str]:
     workload = scene.view.workload_of(trouble.pod)
     found = {item.path.partition(".env[")[0] for item in differences(scene.view, workload)}
     return {
-        path
-        for path in found
-        if ".annotations" not in path and not path.startswith("spec.template.metadata.labels")
+        path for path in found if ".annotations" not in path and not path.startswith("spec.template.metadata.labels")
     }
 
 
@@ -244,9 +235,7 @@ def cannot_run(scene: Scene) -> Iterator[Finding]:
     for trouble in scene.in_trouble(Kind.START):
         workload, path = scene.place(trouble)
         changed = [
-            item
-            for field in (".command", ".args", ".image")
-            if (item := scene.difference(workload, path + field))
+            item for field in (".command", ".args", ".image") if (item := scene.difference(workload, path + field))
         ]
         newest = max(changed, key=lambda item: item.revision.number, default=None)
         field = path + (".image" if newest and newest.path == path + ".image" else ".command")
@@ -326,9 +315,7 @@ def _ran_before(scene: Scene, trouble: Trouble) -> bool:
     """Whether the container existed in the revision before."""
     kept = differences(scene.view, scene.view.workload_of(trouble.pod))
     previous = kept[0].previous.template if kept else {}
-    return bool(
-        container_named(previous.get("spec", {}) if isinstance(previous, dict) else {}, trouble.container)
-    )
+    return bool(container_named(previous.get("spec", {}) if isinstance(previous, dict) else {}, trouble.container))
 
 
 def _importance(path: str) -> tuple[int, str]:
@@ -347,8 +334,7 @@ def application_crash(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             APPLICATION_CRASH,
             workload,
-            f"container {trouble.container} of {workload} keeps ending with exit code "
-            f"{trouble.exit_code}{said}",
+            f"container {trouble.container} of {workload} keeps ending with exit code {trouble.exit_code}{said}",
             message=f"container {trouble.container} ends with exit code {trouble.exit_code}",
             quotes=(trouble.quote, *([words] if words else [])),
             shows=victim(trouble),

@@ -50,11 +50,7 @@ def lost_variable(scene: Scene) -> Iterator[Finding]:
 def _config_maps(scene: Scene, trouble: Trouble) -> list[ObjectKey]:
     edges = scene.topology.needs(trouble.pod, Relation.CONFIG)
     return sorted(
-        {
-            edge.target
-            for edge in edges
-            if scene.view.get(edge.target) and edge.target.name != "kube-root-ca.crt"
-        }
+        {edge.target for edge in edges if scene.view.get(edge.target) and edge.target.name != "kube-root-ca.crt"}
     )
 
 
@@ -73,9 +69,7 @@ def _lost(scene: Scene, key: ObjectKey, words: Quote | None) -> Iterator[tuple[s
                 yield name, False
 
 
-def _value_lost(
-    scene: Scene, trouble: Trouble, key: ObjectKey, name: str, words: Quote | None, known: bool
-) -> Finding:
+def _value_lost(scene: Scene, trouble: Trouble, key: ObjectKey, name: str, words: Quote | None, known: bool) -> Finding:
     change = scene.view.last_change(key, "")
     alteration = Alteration(change.time, change.manager) if change else None
     path = child("data", name)

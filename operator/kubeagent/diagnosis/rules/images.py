@@ -20,19 +20,13 @@ from kubeagent.resources.verdict import Category
 _LOOKS_AT = "ErrImagePull and ImagePullBackOff messages, pull events, the revision that set the image"
 
 
-def _reason(
-    code: str, advice: str, category: Category = Category.IMAGE, weight: Weight = Weight.EXACT
-) -> Reason:
+def _reason(code: str, advice: str, category: Category = Category.IMAGE, weight: Weight = Weight.EXACT) -> Reason:
     return Reason(code, category, weight, _LOOKS_AT, advice)
 
 
-IMAGE_NOT_FOUND = _reason(
-    "ImageNotFound", "Set the image to a tag that exists, or undo the revision that set it."
-)
+IMAGE_NOT_FOUND = _reason("ImageNotFound", "Set the image to a tag that exists, or undo the revision that set it.")
 IMAGE_NAME_INVALID = _reason("ImageNameInvalid", "Correct the image reference; it cannot be parsed.")
-IMAGE_NOT_PRESENT = _reason(
-    "ImageNeverPulled", "Load the image onto the node, or change imagePullPolicy from Never."
-)
+IMAGE_NOT_PRESENT = _reason("ImageNeverPulled", "Load the image onto the node, or change imagePullPolicy from Never.")
 IMAGE_PULL_UNAUTHORIZED = _reason("ImagePullUnauthorized", "Correct the pull Secret or the image name.")
 IMAGE_REGISTRY_UNKNOWN = _reason("ImageRegistryNotFound", "Correct the registry's host name in the image.")
 IMAGE_REGISTRY_UNREACHABLE = _reason(
@@ -55,9 +49,7 @@ _BY_MESSAGE: Final = (
     (re.compile(r"x509|certificate|HTTP response to HTTPS", re.I), IMAGE_REGISTRY_UNTRUSTED),
     (re.compile(r"toomanyrequests|rate limit|429", re.I), IMAGE_PULL_RATE_LIMITED),
     (
-        re.compile(
-            r"connection refused|i/o timeout|timeout|unreachable|no route|connection reset|EOF|50[234]", re.I
-        ),
+        re.compile(r"connection refused|i/o timeout|timeout|unreachable|no route|connection reset|EOF|50[234]", re.I),
         IMAGE_REGISTRY_UNREACHABLE,
     ),
     (re.compile(r"not found|manifest unknown|name unknown|repository does not exist", re.I), IMAGE_NOT_FOUND),
@@ -88,9 +80,7 @@ def unpullable(scene: Scene) -> Iterator[Finding]:
 
 def _finding(scene: Scene, trouble: Trouble) -> Finding:
     reason, quote = _classify(scene, trouble)
-    workload, path = scene.place(
-        trouble, ".imagePullPolicy" if _only_policy_changed(scene, trouble) else ".image"
-    )
+    workload, path = scene.place(trouble, ".imagePullPolicy" if _only_policy_changed(scene, trouble) else ".image")
     image = text(scene.container(trouble), "image")
     alteration = scene.alteration(workload, path)
     difference = scene.difference(workload, path)
@@ -98,8 +88,7 @@ def _finding(scene: Scene, trouble: Trouble) -> Finding:
     return Finding(
         reason,
         workload,
-        f"image {image} of container {trouble.container} in {workload} "
-        f"{_TOLD[reason]}{before}{scene.told(alteration)}",
+        f"image {image} of container {trouble.container} in {workload} {_TOLD[reason]}{before}{scene.told(alteration)}",
         field=path,
         message=f"image {image} {_TOLD[reason]}",
         quotes=(quote, *scene.field_quotes(workload, path), *scene.change_quotes(workload, path)),

@@ -42,9 +42,7 @@ def not_ready(scene: Scene) -> Iterator[Finding]:
     for key in scene.view.kind("Node"):
         condition = _condition(scene.view.get(key), "Ready")
         if condition and text(condition, "status") != "True":
-            yield _node(
-                scene, NODE_NOT_READY, key, condition, f"{key} is not ready: {text(condition, 'message')}"
-            )
+            yield _node(scene, NODE_NOT_READY, key, condition, f"{key} is not ready: {text(condition, 'message')}")
 
 
 def under_pressure(scene: Scene) -> Iterator[Finding]:
@@ -93,8 +91,7 @@ def rejected_pods(scene: Scene) -> Iterator[Finding]:
         yield Finding(
             POD_REJECTED,
             workload,
-            f"a pod of {workload} was refused by its node ({trouble.reason}): "
-            f"{sentence(trouble.message, 400)}",
+            f"a pod of {workload} was refused by its node ({trouble.reason}): {sentence(trouble.message, 400)}",
             field=template_path(workload.kind),
             quotes=(trouble.quote,),
             shows=victim(trouble),

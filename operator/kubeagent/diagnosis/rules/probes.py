@@ -23,9 +23,7 @@ from kubeagent.diagnosis.workloads import container_named, container_path, conta
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import Category
 
-_LOOKS_AT = (
-    "Unhealthy and Killing events, the probe's port and the declared ones, the revision that set the probe"
-)
+_LOOKS_AT = "Unhealthy and Killing events, the probe's port and the declared ones, the revision that set the probe"
 
 
 def _reason(code: str, weight: Weight, advice: str) -> Reason:
@@ -33,17 +31,13 @@ def _reason(code: str, weight: Weight, advice: str) -> Reason:
 
 
 LIVENESS_WRONG = _reason("LivenessProbeWrong", Weight.EXACT, "Put the liveness probe back to what it was.")
-LIVENESS_FAILS = _reason(
-    "LivenessProbeFailing", Weight.LIKELY, "Check what the probe asks, and the process behind it."
-)
+LIVENESS_FAILS = _reason("LivenessProbeFailing", Weight.LIKELY, "Check what the probe asks, and the process behind it.")
 STARTUP_WRONG = _reason("StartupProbeWrong", Weight.EXACT, "Put the startup probe back to what it was.")
 STARTUP_FAILS = _reason(
     "StartupProbeFailing", Weight.LIKELY, "Check what the probe asks, and how long the start takes."
 )
 READINESS_WRONG = _reason("ReadinessProbeWrong", Weight.EXACT, "Put the readiness probe back to what it was.")
-READINESS_FAILS = _reason(
-    "ReadinessProbeFailing", Weight.GENERIC, "Check why the process does not become ready."
-)
+READINESS_FAILS = _reason("ReadinessProbeFailing", Weight.GENERIC, "Check why the process does not become ready.")
 
 _KINDS: Final = {
     "Liveness": ("livenessProbe", LIVENESS_WRONG, LIVENESS_FAILS),
@@ -96,9 +90,7 @@ def _finding(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Eve
             *scene.field_quotes(pod, f"{spec_path}.{field}"),
             *scene.change_quotes(workload, path),
         ),
-        shows=frozenset({State(pod, container)})
-        if fails is READINESS_FAILS and where == path
-        else frozenset(),
+        shows=frozenset({State(pod, container)}) if fails is READINESS_FAILS and where == path else frozenset(),
         effects=frozenset({State(pod, container)}),
         alteration=alteration,
         since=event.time,
@@ -124,9 +116,7 @@ def _field_of(scene: Scene, pod: ObjectKey, workload: ObjectKey, path: str, prob
 
 def _matters(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Event, certain: bool) -> bool:
     """Failures while a process starts are normal; what kills it, or lasts, is not."""
-    status = next(
-        (item for item in container_statuses(scene.view.get(pod)) if text(item, "name") == container), {}
-    )
+    status = next((item for item in container_statuses(scene.view.get(pod)) if text(item, "name") == container), {})
     started = moment(status, "state", "running", "startedAt")
     if kind == "Readiness":
         if dig(status, "ready") is True:
@@ -135,10 +125,7 @@ def _matters(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Eve
         return hard or (certain and event.times >= 2)
     restarted = number(status, "restartCount") > 0 or any(_killings(scene, pod, container))
     long_ready = (
-        dig(status, "ready") is True
-        and started is not None
-        and event.time is not None
-        and started > event.time
+        dig(status, "ready") is True and started is not None and event.time is not None and started > event.time
     )
     if long_ready and started is not None and (scene.view.now - started).total_seconds() > 120:
         return False
@@ -147,9 +134,9 @@ def _matters(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Eve
 
 def _killings(scene: Scene, pod: ObjectKey, container: str) -> tuple[Quote, ...]:
     events = scene.view.events(pod, "Killing")
-    return tuple(
-        event.quote for event in events if "probe" in event.message and event.container in ("", container)
-    )[-1:]
+    return tuple(event.quote for event in events if "probe" in event.message and event.container in ("", container))[
+        -1:
+    ]
 
 
 def _short(message: str) -> str:

@@ -33,21 +33,15 @@ NODE_SELECTOR_UNMATCHED = _reason(
 NODE_AFFINITY_UNMATCHED = _reason(
     "NodeAffinityUnmatched", Category.SCHEDULING, Weight.EXACT, "Correct the node affinity, or label a node."
 )
-NODE_CORDONED = _reason(
-    "NodeCordoned", Category.NODE, Weight.EXACT, "Uncordon the node if its maintenance is over."
-)
-NODE_TAINTED = _reason(
-    "NodeTainted", Category.NODE, Weight.SPECIFIC, "Remove the taint, or tolerate it on purpose."
-)
+NODE_CORDONED = _reason("NodeCordoned", Category.NODE, Weight.EXACT, "Uncordon the node if its maintenance is over.")
+NODE_TAINTED = _reason("NodeTainted", Category.NODE, Weight.SPECIFIC, "Remove the taint, or tolerate it on purpose.")
 INSUFFICIENT_RESOURCES = _reason(
     "InsufficientResources",
     Category.RESOURCES,
     Weight.SPECIFIC,
     "Lower the requests, or add room to the cluster.",
 )
-HOST_PORT_TAKEN = _reason(
-    "HostPortTaken", Category.SCHEDULING, Weight.SPECIFIC, "Use another hostPort or none."
-)
+HOST_PORT_TAKEN = _reason("HostPortTaken", Category.SCHEDULING, Weight.SPECIFIC, "Use another hostPort or none.")
 POD_AFFINITY_UNMATCHED = _reason(
     "PodAffinityUnsatisfied",
     Category.SCHEDULING,
@@ -144,9 +138,7 @@ def _selector(scene: Scene, trouble: Trouble) -> Iterator[Finding]:
         terms = ", ".join(f"{name}={value}" for name, value in sorted(wanted.items()))
         summary = f"{workload} asks for nodes with {terms}, and no node has that"
         known = bool(nodes) and scene.view.listed("Node")
-        yield _found(
-            scene, trouble, NODE_SELECTOR_UNMATCHED, workload, f"{path}.nodeSelector", summary, certain=known
-        )
+        yield _found(scene, trouble, NODE_SELECTOR_UNMATCHED, workload, f"{path}.nodeSelector", summary, certain=known)
     elif mapping(spec, "affinity", "nodeAffinity") and not any(_affine(spec, node) for node in matching):
         field = f"{path}.affinity.nodeAffinity"
         summary = f"{workload} has a node affinity that no node satisfies"
@@ -230,9 +222,7 @@ def _tainted(scene: Scene, trouble: Trouble) -> Iterator[Finding]:
             yield from _ill(scene, trouble, key, *_CONDITION_TAINTS[name])
             continue
         workload = scene.view.workload_of(trouble.pod)
-        summary = (
-            f"{key} has taint {name}, which pods of {workload} do not tolerate, and no other node takes them"
-        )
+        summary = f"{key} has taint {name}, which pods of {workload} do not tolerate, and no other node takes them"
         certain = not name.startswith("node.kubernetes.io/")
         yield _found(scene, trouble, NODE_TAINTED, key, f"spec.taints[key={name}]", summary, certain=certain)
 

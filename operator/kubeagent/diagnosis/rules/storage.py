@@ -110,11 +110,7 @@ def _where_class_is_set(scene: Scene, key: ObjectKey, name: str) -> tuple[Object
 
 def _no_default(scene: Scene) -> bool:
     classes = [scene.view.get(key) for key in scene.view.kind("StorageClass")]
-    marked = [
-        item
-        for item in classes
-        if "true" in (text(item, "metadata", "annotations", name) for name in _DEFAULT)
-    ]
+    marked = [item for item in classes if "true" in (text(item, "metadata", "annotations", name) for name in _DEFAULT)]
     return scene.view.listed("StorageClass") and not marked
 
 
@@ -152,9 +148,7 @@ def missing_claim(scene: Scene) -> Iterator[Finding]:
     """A pod names a claim that does not exist."""
     for trouble in scene.in_trouble(Kind.UNSCHEDULABLE):
         match = _CLAIM_NOT_FOUND.search(trouble.message)
-        key = (
-            ObjectKey("v1", "PersistentVolumeClaim", trouble.pod.namespace, match.group(1)) if match else None
-        )
+        key = ObjectKey("v1", "PersistentVolumeClaim", trouble.pod.namespace, match.group(1)) if match else None
         if key and not scene.view.get(key):
             workload = scene.view.workload_of(trouble.pod)
             yield Finding(

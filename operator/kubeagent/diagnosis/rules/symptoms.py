@@ -21,9 +21,7 @@ def _reason(code: str, category: Category, looks_at: str) -> Reason:
 
 
 IMAGE = _reason("ImageNotPulled", Category.IMAGE, "a container that waits for its image")
-CONFIG = _reason(
-    "ContainerConfigError", Category.CONFIGURATION, "a container that waits in CreateContainerConfigError"
-)
+CONFIG = _reason("ContainerConfigError", Category.CONFIGURATION, "a container that waits in CreateContainerConfigError")
 START = _reason("ContainerNotStarted", Category.APPLICATION, "a container that could not be started")
 CRASH = _reason("ContainerCrashing", Category.APPLICATION, "a container that keeps ending")
 MOUNT = _reason("VolumeNotMounted", Category.STORAGE, "a pod that waits for a volume")

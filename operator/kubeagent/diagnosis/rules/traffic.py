@@ -140,8 +140,7 @@ def _selects_nothing(scene: Scene, key: ObjectKey) -> Iterator[Finding]:
         yield Finding(
             SELECTOR_MATCHES_NOTHING,
             key,
-            f"the selector of {key} ({_selector(scene, key)}) matches no pod and no workload"
-            f"{scene.told(alteration)}",
+            f"the selector of {key} ({_selector(scene, key)}) matches no pod and no workload{scene.told(alteration)}",
             field="spec.selector",
             message=f"the selector of {key} matches no pod",
             quotes=(*scene.field_quotes(key, "spec.selector"), *scene.change_quotes(key, "spec.selector")),
@@ -157,17 +156,14 @@ def _is_missed_or_changed(scene: Scene, key: ObjectKey) -> bool:
 
 def _selector(scene: Scene, key: ObjectKey) -> str:
     return ", ".join(
-        f"{name}={value}"
-        for name, value in sorted(string_map(scene.view.get(key), "spec", "selector").items())
+        f"{name}={value}" for name, value in sorted(string_map(scene.view.get(key), "spec", "selector").items())
     )
 
 
 def is_missed(scene: Scene, service: ObjectKey) -> bool:
     """Whether somebody wants the Service: it was asked about, or a client complains."""
     target = scene.view.target
-    asked = target == service or (
-        target.kind == "Ingress" and bool(scene.topology.users(service, Relation.BACKEND))
-    )
+    asked = target == service or (target.kind == "Ingress" and bool(scene.topology.users(service, Relation.BACKEND)))
     return asked or any(item.service == service for item in scene.grievances)
 
 
@@ -187,11 +183,7 @@ def _target_port(scene: Scene, key: ObjectKey, mismatch: Mismatch, complained: l
     change = scene.view.last_change(key, "spec.ports")
     alteration = scene.alteration(key, "spec.ports")
     declared = ", ".join(str(port) for port in mismatch.declared)
-    listening = (
-        f"but the containers behind it listen on {declared}"
-        if declared
-        else "on which nothing seems to listen"
-    )
+    listening = f"but the containers behind it listen on {declared}" if declared else "on which nothing seems to listen"
     pods = scene.view.pods_selected(key)
     return Finding(
         TARGET_PORT_WRONG,
@@ -331,8 +323,7 @@ def _port_wrong(scene: Scene, item: Grievance) -> Finding:
     return Finding(
         SERVICE_PORT_WRONG,
         workload,
-        f"container {item.container} of {workload} calls {item.service} on port {item.port}, which "
-        f"offers {ports}",
+        f"container {item.container} of {workload} calls {item.service} on port {item.port}, which offers {ports}",
         field=f"{prefix}{path}" if path else "",
         quotes=(_said(item), *scene.field_quotes(item.service, "spec.ports")),
         effects=states(State(item.pod, item.container)),
