@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -13,47 +12,16 @@ from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
 from kubeagent.errors import ClusterError
 from tests.e2e.seed_agent import SeedAgent
+from tests.e2e.tasks import Tasks
 
 SPACE = "bad-input"
-HEARTBEAT_TIMEOUT = 90
 GUARD_CACHE = 3
 
 
-class Tasks:
-    """Creating tasks and reading their conditions, with kubectl."""
-
-    def __init__(self, stack: Stack, kubectl: Kubectl) -> None:
-        self.stack = stack
-        self.kubectl = kubectl
-
-    def create(self, name: str, **spec: Any) -> None:
-        body = {
-            "apiVersion": "kubeagent.io/v1",
-            "kind": "DiagnosisTask",
-            "metadata": {"name": name, "namespace": SPACE},
-            "spec": {"target": {"kind": "Deployment", "name": "nothing"}, **spec},
-        }
-        self.kubectl.run("create", "-f", "-", stdin=json.dumps(body))
-
-    def status(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.kubectl.json("get", "dt", name, "-n", SPACE).get("status", {})
-        return found
-
-    def condition(self, name: str, type_: str) -> dict[str, Any]:
-        return next((each for each in self.status(name).get("conditions", []) if each["type"] == type_), {})
-
-    def until(self, name: str, type_: str, reason: str, seconds: float = 30) -> dict[str, Any]:
-        """The condition, once it has this reason."""
-        self.stack.wait(
-            lambda: self.condition(name, type_).get("reason") == reason, f"{name}: {type_} {reason}", seconds
-        )
-        return self.condition(name, type_)
-
-
 @pytest.fixture(scope="module")
-def tasks(stack: Stack, kubectl: Kubectl) -> Iterator[Tasks]:
+def tasks(stack: Stack, kubectl: Kubectl, silent_cluster: SeedAgent) -> Iterator[Tasks]:
     kubectl.run("create", "namespace", SPACE)
-    yield Tasks(stack, kubectl)
+    yield Tasks(stack, kubectl, SPACE)
     kubectl.run("delete", "namespace", SPACE, "--wait=false")
 
 
@@ -166,24 +134,6 @@ def test_a_second_cluster_cannot_take_the_name_local(stack: Stack, kubectl: Kube
     SeedAgent("local", stack.nats_url).say("register", json.dumps(info).encode())
     time.sleep(1)
     assert kubectl.json("get", "kmc", "local")["status"]["clusterUID"] == before
-
-
-@pytest.mark.timeout(300)
-def test_a_silent_cluster_is_unknown_after_ninety_seconds_and_not_before(
-    tasks: Tasks, stack: Stack, kubectl: Kubectl, silent_cluster: SeedAgent
-) -> None:
-    def available() -> str:
-        path = 'jsonpath={.status.conditions[?(@.type=="Available")].status}'
-        return kubectl.run("get", "kmc", "faraway", "-o", path)
-
-    since = time.monotonic() - silent_cluster.last_beat
-    if since < HEARTBEAT_TIMEOUT - 5:
-        assert available() == "True", f"{since:.0f} s after its only heartbeat"
-    stack.wait(lambda: available() == "Unknown", "faraway to be Unknown", max(30.0, HEARTBEAT_TIMEOUT + 30 - since))
-    assert time.monotonic() - silent_cluster.last_beat >= HEARTBEAT_TIMEOUT - 1
-    tasks.create("offline", cluster="faraway", timeoutSeconds=3)
-    tasks.until("offline", "Dispatched", "ClusterOffline")
-    tasks.until("offline", "Succeeded", "Timeout")
 
 
 def test_the_scope_guard_missing_stops_dispatching_until_it_is_back(

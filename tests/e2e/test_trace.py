@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
-from tests.e2e.test_restart import create, space, wait_for_the_end  # noqa: F401 - `space` is a fixture
+from tests.e2e.tasks import Tasks
 from tests.fakes.otlp import OtlpReceiver, ReceivedSpan
 
+SPACE = "traces"
 EXPECTED = {"DiagnosisTask", "hub.dispatch", "agent.command", "agent.gather", "hub.judge", "hub.patch"}
 
 
+@pytest.fixture
+def tasks(stack: Stack, kubectl: Kubectl) -> Iterator[Tasks]:
+    kubectl.run("create", "namespace", SPACE)
+    yield Tasks(stack, kubectl, SPACE)
+    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+
+
 def test_a_task_is_one_trace_across_hub_and_agent(
-    stack: Stack,
-    kubectl: Kubectl,
-    traces: OtlpReceiver,
-    space: str,  # noqa: F811
+    stack: Stack, kubectl: Kubectl, tasks: Tasks, traces: OtlpReceiver
 ) -> None:
-    create(kubectl, "traced")
-    wait_for_the_end(stack, kubectl, "traced")
-    uid: str = kubectl.json("get", "dt", "traced", "-n", space)["metadata"]["uid"]
+    tasks.create("traced")
+    tasks.ended("traced")
+    uid: str = kubectl.json("get", "dt", "traced", "-n", SPACE)["metadata"]["uid"]
 
     def spans() -> list[ReceivedSpan]:
         return traces.trace(uid.replace("-", ""))
