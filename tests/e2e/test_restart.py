@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from kubeagent.cli.kubectl import Kubectl
-from kubeagent.cli.stack import Stack
+from kubeagent.cli.stack import Process, Stack
 from tests.e2e.tasks import Tasks
 
 SPACE = "restarts"
@@ -73,3 +74,33 @@ def test_nats_killed_and_back_loses_no_task(stack: Stack, tasks: Tasks, paused_a
     stack.nats.start()
     assert tasks.ended("nats-killed")["outcome"] == "NoFaultFound"
     assert tasks.ended("while-nats-is-down")["outcome"] == "NoFaultFound"
+
+
+def test_hub_and_agent_that_start_before_nats_wait_say_so_and_join(
+    stack: Stack, kubectl: Kubectl, tasks: Tasks
+) -> None:
+    assert stack.nats is not None
+    for process in (stack.hub, stack.agent, stack.nats):
+        process.stop()
+    before = {process.name: process.log.stat().st_size for process in (stack.hub, stack.agent)}
+    stack.hub.start()
+    stack.agent.start()
+
+    def says_so(process: Process) -> bool:
+        said = process.log.read_text()[before[process.name] :]
+        return process.alive and "NATS" in said and stack.nats_url in said
+
+    try:
+        _until(lambda: says_so(stack.hub) and says_so(stack.agent), "both to say that NATS is away")
+    finally:
+        stack.nats.start()
+    tasks.create("after-the-wait")
+    assert tasks.ended("after-the-wait")["outcome"] == "NoFaultFound"
+    assert not any("Traceback" in process.log.read_text() for process in (stack.hub, stack.agent))
+
+
+def _until(done: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
+        time.sleep(0.2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubeagent.diagnosis import judge
+from kubeagent.diagnosis import Gathering, judge
 from kubeagent.diagnosis.facts import LAST_APPLIED
 from kubeagent.diagnosis.objects import lookup
 from kubeagent.diagnosis.quotes import shown
@@ -15,7 +15,7 @@ from kubeagent.protocol.evidence import decode, encode
 from kubeagent.protocol.redaction import redact_evidence
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import EvidenceLine, Outcome
-from tests.unit.diagnosis.build import Cluster, endpoints, event, key, put, service, told
+from tests.unit.diagnosis.build import NOW, Cluster, endpoints, event, key, put, service, told
 from tests.unit.diagnosis.faults import DEPLOYMENT, FAULTS, Fault
 from tests.unit.diagnosis.faults_more import MORE
 
@@ -140,3 +140,14 @@ def _stands(cluster: Cluster, said: str, line: EvidenceLine) -> bool:
 def _is(item: dict[str, Any], line: EvidenceLine) -> bool:
     name = item["metadata"]["name"]
     return (item["kind"], name) == (line.object.kind, line.object.name)
+
+
+def test_a_kind_that_the_cluster_does_not_serve_is_a_target_not_found_with_the_closest_kind() -> None:
+    gathering = Gathering(key("Deploymint", "checkout"))
+    for read in gathering.wanted():
+        gathering.refused(read, "NotSupported", "serves no kind 'Deploymint'")
+
+    verdict = judge(gathering.evidence(NOW))
+
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNDETERMINED, "TargetNotFound")
+    assert "did you mean kind Deployment?" in verdict.message
