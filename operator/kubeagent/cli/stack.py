@@ -176,6 +176,7 @@ class Stack:
             "CENTRAL_ENDPOINT": self.nats_url,
             "CLUSTER_ID": self.cluster_id,
             "HEALTH_PORT": "0",
+            "MAX_RETRIES": "0",
             **self._agent_environment,
         }
         self.agent = self._start(Process("agent", _kubeagent("agent"), folder, self._environment(environment)))

@@ -82,7 +82,7 @@ class Approval(Model):
     four_eyes: Literal["prefer", "require", "off"] | None = None
     plan_hash: Hash | None = None
     expires_at: Timestamp | None = None
-    decisions: Annotated[tuple[ApprovalDecision, ...], Field(max_length=50)] = ()
+    decisions: Annotated[tuple[ApprovalDecision, ...], Field(max_length=50)] | None = None
 
 
 class Snapshot(Model):
