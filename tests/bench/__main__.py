@@ -13,6 +13,7 @@ import statistics
 import sys
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kubeagent.cli.cluster import accept
 from kubeagent.cli.kubectl import Kubectl
@@ -40,7 +41,8 @@ def main() -> int:
             stack.wait_until_available()
             _break_something(kubectl, stack)
             figures = asyncio.run(_measure())
-    _print(figures)
+            memory = {process.name: _resident_mebibytes(process.pid) for process in stack.processes}
+    _print(figures, memory)
     return 0
 
 
@@ -94,7 +96,13 @@ async def _has_root_cause(client: Client, key: ObjectKey) -> bool:
         return False
 
 
-def _print(figures: dict[str, list[float]]) -> None:
+def _resident_mebibytes(pid: int) -> float:
+    """What the process holds in memory, by the kernel's account."""
+    (line,) = [each for each in Path(f"/proc/{pid}/status").read_text().splitlines() if each.startswith("VmRSS:")]
+    return int(line.split()[1]) / 1024
+
+
+def _print(figures: dict[str, list[float]], memory: dict[str, float]) -> None:
     out = sys.stdout.write
     out(
         f"\n{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, {TASKS} tasks\n\n"
@@ -103,6 +111,9 @@ def _print(figures: dict[str, list[float]]) -> None:
     for name, values in figures.items():
         p95 = statistics.quantiles(values, n=20)[18]
         out(f"| {name} | {statistics.median(values):.0f} | {p95:.0f} | {max(values):.0f} |\n")
+    out("\n| process | resident MiB, after the tasks |\n|---|---|\n")
+    for name, mebibytes in memory.items():
+        out(f"| {name} | {mebibytes:.0f} |\n")
 
 
 if __name__ == "__main__":

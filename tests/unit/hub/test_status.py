@@ -61,7 +61,7 @@ def test_a_dispatched_task_says_so_and_knows_nothing_else() -> None:
     assert found.status.usage.commands == 1
     assert found.status.start_time == NOW
     assert found.status.observed_generation == 1
-    assert body(found)["status"]["approval"] == {"state": "NotRequired", "decisions": []}
+    assert body(found)["status"]["approval"] == {"state": "NotRequired"}
 
 
 def test_an_obstacle_leaves_the_task_pending_with_the_reason() -> None:
