@@ -10,10 +10,10 @@ import pytest
 from kubeagent.hub.reconcile.command import CommandId, display_target, evidence_request, parse_command_id, target_key
 from kubeagent.hub.reconcile.observed import ClusterState, Failed, Garbled, Judged, Observed
 from kubeagent.hub.reconcile.step import Conclude, Delete, Dispatch, End, Nothing, Wait
-from kubeagent.hub.reconcile.task import decide, is_wanted
+from kubeagent.hub.reconcile.task import LOOKS, decide, is_wanted
 from kubeagent.resources.diagnosistask import DiagnosisTask
 from kubeagent.resources.refs import ObjectKey
-from kubeagent.resources.verdict import Outcome
+from kubeagent.resources.verdict import Outcome, Verdict
 from tests.unit.hub.given import FIRST, FOUND, HEALTHY, NOW, SECOND, UID, carried, online, seconds, task
 
 
@@ -314,3 +314,48 @@ def test_the_retry_pause_grows_and_is_bounded() -> None:
         current = carried(current, decide(Observed(current, online()), now), now)
     assert pauses == sorted(pauses)
     assert pauses[-1] == timedelta(seconds=30)
+
+
+EARLY = Verdict(outcome=Outcome.NO_FAULT_FOUND, reason="RolloutInProgress", message="it is rolling out")
+
+
+def test_too_early_is_no_answer_yet_and_looks_again_with_growing_pauses() -> None:
+    now, current, pauses = NOW, task(), []
+    for attempt in range(1, LOOKS + 1):
+        sent = decide(Observed(current, online()), now)
+        assert isinstance(sent, Dispatch)
+        assert sent.attempt == attempt
+        current = carried(current, sent, now)
+        step = decide(Observed(current, online(), reply=Judged(sent.command_id, EARLY)), now)
+        current = carried(current, step, now)
+        if isinstance(step, Wait):
+            assert not current.finished
+            pauses.append(step.look_again - now)
+            now = step.look_again
+    assert pauses == [seconds(2), seconds(4), seconds(8)]
+    assert current.status.outcome is Outcome.NO_FAULT_FOUND
+    assert current.finished
+
+
+def test_a_fault_that_shows_at_the_second_look_is_the_answer() -> None:
+    first = decide(Observed(dispatched(), online(), reply=Judged(FIRST, EARLY)), NOW)
+    assert isinstance(first, Wait)
+    assert [fact.reason for fact in first.facts if fact.type == "Dispatched"] == ["LookingAgain"]
+    current = carried(dispatched(), first, NOW)
+    later = NOW + seconds(3)
+    current = carried(current, decide(Observed(current, online()), later), later)
+    step = decide(Observed(current, online(), reply=Judged(SECOND, FOUND)), later)
+    assert isinstance(step, Conclude)
+    assert step.verdict is FOUND
+
+
+def test_an_early_verdict_that_comes_again_does_not_end_the_look_under_way() -> None:
+    current = carried(dispatched(), decide(Observed(dispatched(), online(), reply=Judged(FIRST, EARLY)), NOW), NOW)
+    later = NOW + seconds(3)
+    current = carried(current, decide(Observed(current, online()), later), later)
+    assert isinstance(decide(Observed(current, online(), reply=Judged(FIRST, EARLY)), later), Nothing)
+
+
+def test_too_early_is_the_answer_when_the_time_is_nearly_up() -> None:
+    current = carried(task(timeoutSeconds=6), decide(Observed(task(timeoutSeconds=6), online()), NOW), NOW)
+    assert isinstance(decide(Observed(current, online(), reply=Judged(FIRST, EARLY)), NOW), Conclude)

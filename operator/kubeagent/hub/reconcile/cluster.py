@@ -22,6 +22,7 @@ WRITE_INTERVAL: Final = timedelta(minutes=1)
 CONFLICT_MEMORY: Final = timedelta(minutes=10)
 """How long a foreign claim is shown after it was last heard."""
 _MAX_WORDS: Final = 50
+_MOST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,5 +233,5 @@ def _with_beat(status: ManagedClusterStatus, before: ManagedClusterStatus, conta
     if last is not None and beat.received - last < WRITE_INTERVAL and status == before:
         return status
     counts = {"nodes": beat.info.nodes, "pods": beat.info.pods}
-    said = {key: max(0, value) for key, value in counts.items() if value is not None}
+    said = {key: min(max(0, value), _MOST) for key, value in counts.items() if value is not None}
     return status.model_copy(update={"last_heartbeat_time": beat.received.replace(microsecond=0), **said})

@@ -12,7 +12,10 @@ from kubeagent.errors import tree
 from kubeagent.hub.reconcile.observed import Failed, Garbled
 from kubeagent.resources.verdict import Outcome, Verdict
 
-RETRIED: Final = frozenset({"NoAnswer", "EvidenceFailed", "BadReply", "CommandExpired", "CommandDenied"})
+LOOKING_AGAIN: Final = "LookingAgain"
+"""The answer was "too early to tell": Dispatched=False until the next look."""
+
+RETRIED: Final = frozenset({LOOKING_AGAIN, "NoAnswer", "EvidenceFailed", "BadReply", "CommandExpired", "CommandDenied"})
 """Reasons of Dispatched=False after which another attempt follows."""
 
 _RETRYABLE: Final = frozenset(error.code for _, error in tree() if error.retryable)

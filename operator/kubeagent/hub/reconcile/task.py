@@ -19,12 +19,7 @@ from kubeagent.hub.reconcile.command import (
     target_namespace,
 )
 from kubeagent.hub.reconcile.observed import ClusterState, ClusterView, Failed, Garbled, Judged, Observed, Reply
-from kubeagent.hub.reconcile.replies import (
-    RETRIED,
-    Failure,
-    classify,
-    undetermined,
-)
+from kubeagent.hub.reconcile.replies import LOOKING_AGAIN, RETRIED, Failure, classify, undetermined
 from kubeagent.hub.reconcile.step import Conclude, Delete, Dispatch, End, Fact, Nothing, Step, Wait
 from kubeagent.protocol.messages import CAPABILITY_EVIDENCE
 from kubeagent.resources.conditions import Condition, find
@@ -32,6 +27,10 @@ from kubeagent.resources.diagnosistask import DiagnosisTask
 
 DISPATCHED = "Dispatched"
 EVIDENCE_COLLECTED = "EvidenceCollected"
+TOO_EARLY = frozenset({"StillProgressing", "RolloutInProgress"})
+"""Verdicts that may be another one in a few seconds: a pod that starts looks the same whether it will run or not."""
+LOOKS = 4
+"""With pauses of 2, 4 and 8 seconds between them."""
 
 
 def decide(observed: Observed, now: datetime) -> Step:
@@ -45,7 +44,7 @@ def decide(observed: Observed, now: datetime) -> Step:
         return End("Cancelled", "spec.cancel was set; nothing was changed in the cluster")
     reply = observed.reply if observed.reply and is_wanted(task, observed.reply.command_id) else None
     if isinstance(reply, Judged):
-        return Conclude(reply.verdict, reply.size, (_sent(task, reply), _collected(reply)))
+        return _answered(observed, reply, now)
     if now >= deadline(task, now):
         return End("Timeout", _timeout_message(task))
     if reply is not None and _is_news(task, reply):
@@ -103,6 +102,21 @@ def _timeout_message(task: DiagnosisTask) -> str:
     if collected is not None and collected.status == "False":
         return f"{waited}: {collected.reason}: {collected.message}"
     return f"{waited}: cluster {task.spec.cluster} did not answer the last of {attempts(task)} commands"
+
+
+def _answered(observed: Observed, reply: Judged, now: datetime) -> Step:
+    """The end, unless the verdict only says "too early" and there is time for another look."""
+    task, timing = observed.task, observed.timing
+    command = parse_command_id(reply.command_id)
+    attempt = command.attempt if command else LOOKS
+    again = now + _pause(observed, attempt)
+    is_last = attempt >= LOOKS or again + timing.answer_margin >= deadline(task, now)
+    if reply.verdict.reason not in TOO_EARLY or is_last:
+        return Conclude(reply.verdict, reply.size, (_sent(task, reply), _collected(reply)))
+    if attempt < attempts(task):
+        return _await_or_send(observed, now)  # a later look is under way
+    message = f"{reply.verdict.message}; look {attempt} of {LOOKS}"
+    return Wait(again, (Fact(DISPATCHED, "False", LOOKING_AGAIN, message), _collected(reply)), attempt)
 
 
 def _is_news(task: DiagnosisTask, reply: Failed | Garbled) -> bool:
