@@ -84,7 +84,7 @@ class FakeCluster:
                 "",
                 container,
             ):
-                return "\n".join(text.splitlines()[-read.tail_lines :])[: read.limit_bytes]
+                return "\n".join(text.splitlines()[-read.tail_lines :])[-read.limit_bytes :]
         raise NotFound(f"no log of {read.namespace}/{read.pod} {read.container}")
 
     async def resolve(self, kind: str, api_version: str = "") -> tuple[str, bool]:

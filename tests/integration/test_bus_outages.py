@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 import nats
@@ -210,3 +211,32 @@ async def test_ensuring_repeats_and_repairs_but_does_not_hide_what_it_cannot(ser
     with pytest.raises(BusError, match=streams.METRICS):
         await streams.ensure_streams(js)
     await client.close()
+
+
+@pytest.mark.parametrize("name", ["tls_ca_file", "nkey_file", "creds_file"])
+async def test_a_bad_file_is_a_failed_attempt_and_heals(
+    server: NatsServer, tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It used to end the supervisor, and everybody waited for ever."""
+    server.start()
+    bad = tmp_path / "bad"
+    bad.write_text("nonsense")
+    bus = NatsBus(settings(server).model_copy(update={name: bad}), "edge")
+    bus.start()
+    await asyncio.sleep(0.5)
+    assert bus._link._task is not None
+    assert not bus._link._task.done()
+    bus._link._settings = settings(server)
+    await within(asyncio.ensure_future(bus.connection()))
+    await bus.close()
+    assert "Traceback" not in "".join(capfd.readouterr())
+
+
+async def test_a_tls_url_is_not_served_in_the_clear(server: NatsServer) -> None:
+    server.start()
+    secure = settings(server).model_copy(update={"servers": (server.url.replace("nats://", "tls://"),)})
+    bus = NatsBus(secure, "edge")
+    bus.start()
+    await asyncio.sleep(1)
+    assert not bus.connected
+    await bus.close()

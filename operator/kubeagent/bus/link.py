@@ -21,7 +21,7 @@ from nats.errors import Error as NatsError
 from nats.errors import NoServersError
 
 from kubeagent.bus.settings import BusSettings, shown
-from kubeagent.errors import BusError, BusUnavailable
+from kubeagent.errors import BusUnavailable
 
 log = structlog.get_logger()
 
@@ -134,7 +134,7 @@ class Link:
         while not self._closed:
             try:
                 connection = await self._dial()
-            except (NatsError, BusError, OSError, TimeoutError, ValueError) as exc:
+            except Exception as exc:  # a bad file, a bad seed, a bad answer: all of them may be mended meanwhile
                 self._say_away(exc)
                 if self._attempts == self._give_up_after:
                     await self._give_up()
@@ -142,7 +142,10 @@ class Link:
                 await asyncio.sleep(pause.next())
                 continue
             since = clock()
-            await self._serve(connection)
+            try:
+                await self._serve(connection)
+            except Exception:
+                log.exception("the connection to NATS is given up after an unexpected error")
             if clock() - since > STEADY:
                 pause.reset()
             await asyncio.sleep(pause.next())
@@ -160,6 +163,7 @@ class Link:
                 await client.connect(**self._options(lost))
                 if not client.is_connected:
                     raise BusUnavailable("the server answered, but did not let us in in time")
+                self._check_tls(client)
                 if self._prepare is not None:
                     await self._prepare(client)
         except BaseException:
@@ -167,6 +171,13 @@ class Link:
             raise
         self._number += 1
         return Connection(client, self._number, lost)
+
+    def _check_tls(self, client: Client) -> None:
+        """nats-py takes a server without TLS for a `tls://` URL, and says nothing."""
+        url = client.connected_url
+        wanted = self._settings.uses_tls or (url is not None and url.scheme in ("tls", "wss"))
+        if wanted and url is not None and url.scheme != "wss" and not client._server_info.get("tls_required"):
+            raise BusUnavailable("TLS is asked for, and the server does not offer it")
 
     async def _serve(self, connection: Connection) -> None:
         self._attempts = 0
@@ -227,7 +238,7 @@ class Link:
             return
         self._logged_at = now
         cause = self._error if isinstance(exc, NoServersError) and self._error else exc
-        reason = str(cause) or type(cause).__name__
+        reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
         log.warning("waiting for NATS", servers=self._where, attempt=self._attempts, reason=reason)
 
 

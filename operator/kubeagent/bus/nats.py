@@ -240,7 +240,7 @@ def _translated(exc: BaseException, subject: str) -> BusError | MessageTooLarge:
     """The error of our tree for one of the library's."""
     match exc:
         case APIError(err_code=streams.ERR_QUEUE_FULL):
-            return QueueFull(f"{streams.QUEUE_DEPTH} messages wait on {subject} already")
+            return QueueFull(f"{subject} had {streams.QUEUE_DEPTH} messages in the last seconds already")
         case APIError(code=code) if code != _SERVER_BUSY:
             return BusError(f"NATS refused {subject}: {exc.description} ({exc.err_code})")
         case MaxPayloadError():

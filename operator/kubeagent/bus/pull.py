@@ -25,6 +25,7 @@ from kubeagent.bus import streams
 from kubeagent.bus.link import Connection, Link
 from kubeagent.bus.port import Incoming
 from kubeagent.errors import BusUnavailable
+from kubeagent.telemetry.logs import may_say
 
 log = structlog.get_logger()
 
@@ -115,7 +116,8 @@ async def newest(link: Link, stream: str) -> AsyncIterator[Incoming]:
                 async for msg in messages:
                     yield incoming(msg, msg.metadata.timestamp)
         except (NatsError, OSError) as exc:
-            log.warning("listening is interrupted", stream=stream, reason=str(exc))
+            if may_say("listening", stream):
+                log.warning("listening is interrupted", stream=stream, reason=str(exc))
         await asyncio.sleep(PAUSE)
 
 

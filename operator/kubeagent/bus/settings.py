@@ -57,9 +57,14 @@ class BusSettings(BaseModel):
     max_backoff_seconds: Annotated[float, Field(gt=0)] = 30.0
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
 
+    @property
+    def uses_tls(self) -> bool:
+        """Whether files for TLS were given."""
+        return self.tls_ca_file is not None or self.tls_cert_file is not None
+
     def tls(self) -> ssl.SSLContext | None:
         """The TLS context, if files are given (without them a tls:// URL is checked against the system's CAs)."""
-        if self.tls_ca_file is None and self.tls_cert_file is None:
+        if not self.uses_tls:
             return None
         try:
             context = ssl.create_default_context(cafile=str(self.tls_ca_file) if self.tls_ca_file else None)

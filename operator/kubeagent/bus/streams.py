@@ -37,8 +37,10 @@ HUB_RESULTS: Final = "hub-results"
 HUB_EVENTS: Final = "hub-events"
 
 OFFLINE_AFTER: Final = timedelta(seconds=90)
-QUEUE_DEPTH: Final = 200
-"""Commands that may wait for one cluster."""
+QUEUE_DEPTH: Final = 1000
+"""Commands that may wait for one cluster; the stream counts those that were answered too, until they expire."""
+ACK_WAIT: Final = timedelta(seconds=10)
+"""An agent that was killed over a command gets it again after this time, well within the life of the command."""
 
 ERR_QUEUE_FULL: Final = 10077
 _ERR_STREAM_EXISTS: Final = 10058
@@ -134,6 +136,7 @@ def command_consumer(cluster_id: str) -> Consumer:
         COMMANDS,
         cluster_id,
         filter_subject=subjects.subject("command", cluster_id),
+        ack_wait=ACK_WAIT,
         max_deliver=5,
         max_ack_pending=16,
     )

@@ -89,7 +89,7 @@ async def serve(settings: AgentSettings, bus: Bus, reader: Census, identity: Ide
 
 async def _parts(settings: AgentSettings, bus: Bus, reader: Census, state: AgentState) -> None:
     now: Callable[[], datetime] = _now
-    executor = Executor(reader, lambda: Told(state.identity, state.facts.kubernetes_version), now)
+    executor = Executor(reader, lambda: Told(state.identity, state.facts.kubernetes_version, state.hub_ahead), now)
     presence = Presence(
         bus, reader, state, now, heartbeat=settings.heartbeat_interval, register_again=settings.register_interval
     )

@@ -2,37 +2,45 @@
 
 A command is delivered at least once and run at most once by this process: what is delivered again while it runs is put
 off, and what was run already is answered with the stored result. Reads may be repeated after a restart; they only read.
+
+Commands are taken once the hub has answered our registration and for as long as it does not reject us: an agent that
+runs under another cluster's name would otherwise take that cluster's commands away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
+import msgspec
 import structlog
 
 from kubeagent.bus import streams
 from kubeagent.bus.port import Bus, Delivery, Incoming
+from kubeagent.edge.collectors.evidence import shortened
 from kubeagent.edge.executor.executor import Executor
 from kubeagent.edge.executor.memory import Memory, Packed
 from kubeagent.edge.health import AgentState
 from kubeagent.errors import BadMessage, BusError, MessageTooLarge
 from kubeagent.protocol import messages
+from kubeagent.protocol.commands import is_command_id
 from kubeagent.protocol.encoding import pack, unpack
 from kubeagent.protocol.messages import Command, CommandResult
 from kubeagent.protocol.subjects import subject
+from kubeagent.telemetry.logs import may_say
 from kubeagent.telemetry.tracing import span
 
 log = structlog.get_logger()
 
 AT_ONCE: Final = 4
 FINISH: Final = 8.0
-STILL_WORKING: Final = 10.0
+STILL_WORKING: Final = streams.ACK_WAIT.total_seconds() / 3
 LATER: Final = timedelta(seconds=5)
+_LOG_LENGTHS: Final = (8192, 1024, 0)
 
 
 class CommandLoop:
@@ -49,11 +57,15 @@ class CommandLoop:
         """Commands run side by side; when cancelled, those under way are finished first, within FINISH seconds."""
         under_way: set[asyncio.Task[None]] = set()
         try:
-            async for delivery in self._bus.consume(streams.COMMANDS, self._state.identity.cluster_id):
-                await self._slots.acquire()
+            await self._state.admitted.wait()
+            deliveries = self._bus.consume(streams.COMMANDS, self._state.identity.cluster_id)
+            while True:
+                await self._slots.acquire()  # first a free hand, then a command: one that waits here is nobody's
+                delivery = await anext(deliveries)
                 task = asyncio.get_running_loop().create_task(self._take(delivery))
                 under_way.add(task)
                 task.add_done_callback(under_way.discard)
+                await self._state.admitted.wait()
         finally:
             if under_way:
                 await asyncio.wait(under_way, timeout=FINISH)
@@ -63,7 +75,10 @@ class CommandLoop:
     async def _take(self, delivery: Delivery) -> None:
         self._state.commands_running += 1
         try:
-            await self.handle(delivery)
+            if self._state.admitted.is_set():
+                await self.handle(delivery)
+            else:  # rejected since we asked for it
+                await delivery.retry(timedelta(0))
         except BusError as exc:  # not acknowledged: it comes again
             log.warning("a command's result waits for NATS", reason=exc.message)
         except Exception:
@@ -77,7 +92,8 @@ class CommandLoop:
         try:
             command = _decoded(delivery.message)
         except BadMessage as exc:
-            log.warning("a message that is no command was dropped", reason=exc.message)
+            if may_say("garbage"):
+                log.warning("a message that is no command was dropped", reason=exc.message)
             self._state.count("garbage")
             await delivery.drop()
             return
@@ -117,30 +133,36 @@ class CommandLoop:
                 subject("result", identity.cluster_id),
                 result.body,
                 headers={name: value for name, value in headers.items() if value},
-                message_id=f"{command_id}-final",
+                message_id=messages.result_id(command_id),
             )
 
 
 def _decoded(message: Incoming) -> Command:
-    return messages.decode(unpack(message.data, message.headers.get(messages.HEADER_ENCODING, "")), Command)
+    command = messages.decode(unpack(message.data, message.headers.get(messages.HEADER_ENCODING, "")), Command)
+    if not is_command_id(command.id):  # nobody could tell what an answer to it answers
+        raise BadMessage(f"{command.id[:80]!r} is not a command id")
+    return command
 
 
 def _packed(result: CommandResult, traceparent: str) -> Packed:
-    """The result as it goes out; one that is too large becomes an error that says so."""
-    try:
-        return Packed(*pack(messages.encode(result)), traceparent)
-    except MessageTooLarge as exc:
-        small = CommandResult(
-            command_id=result.command_id,
-            cluster_id=result.cluster_id,
-            status="error",
-            error=exc.message,
-            code=exc.code,
-            duration=result.duration,
-            timestamp=result.timestamp,
-            cluster_uid=result.cluster_uid,
-        )
-        return Packed(messages.encode(small), "", traceparent)
+    """The result as it goes out: with shorter logs if it is too large, and as an error if it still is."""
+    problem = ""
+    for each in _ever_smaller(result):
+        try:
+            return Packed(*pack(messages.encode(each)), traceparent)
+        except MessageTooLarge as exc:
+            problem = exc.message
+    failed = msgspec.structs.replace(
+        result, status="error", error=problem, code=MessageTooLarge.code, output="", evidence=None
+    )
+    return Packed(messages.encode(failed), "", traceparent)
+
+
+def _ever_smaller(result: CommandResult) -> Iterator[CommandResult]:
+    yield result
+    if result.evidence is not None and result.evidence.logs:
+        for length in _LOG_LENGTHS:
+            yield msgspec.structs.replace(result, evidence=shortened(result.evidence, length))
 
 
 @asynccontextmanager

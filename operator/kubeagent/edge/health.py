@@ -6,8 +6,9 @@ not ready and never not live: a restart would not bring them back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -28,7 +29,10 @@ class AgentState:
         self.identity = identity
         self.connected = connected
         self.started = started or datetime.now(UTC)
-        self.registration = ""
+        self.admitted = asyncio.Event()
+        self.hub_ahead = timedelta(0)
+        """By how much the hub's clock is ahead of ours."""
+        self._registration = ""
         self.facts = ClusterFacts()
         self.commands_running = 0
         self.registry = CollectorRegistry()
@@ -38,9 +42,19 @@ class AgentState:
         self._gauges()
 
     @property
+    def registration(self) -> str:
+        """What the hub said last: accepted, pending or rejected; "" before it said anything."""
+        return self._registration
+
+    @registration.setter
+    def registration(self, state: str) -> None:
+        self._registration = state
+        self.admitted.set() if state in ("accepted", "pending") else self.admitted.clear()
+
+    @property
     def ready(self) -> bool:
         """Whether the hub knows us and the link is up."""
-        return self.connected() and self.registration in ("accepted", "pending")
+        return self.connected() and self.admitted.is_set()
 
     def count(self, outcome: str) -> None:
         """Count a command."""

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from kubeagent.errors import ClusterUnavailable, ConfigError, Forbidden, KubeAgentError, NotFound, Unauthorized
+from kubeagent.errors import ClusterError, ConfigError, Forbidden, KubeAgentError, NotFound
 from kubeagent.kube.port import Census
 from kubeagent.protocol.reads import Get
 from kubeagent.resources.refs import ObjectKey
@@ -33,15 +33,17 @@ async def identify(reader: Census, cluster_id: str, *, pause: float = 1.0) -> Id
     while True:
         try:
             namespace = await reader.get(KUBE_SYSTEM)
+            uid = str(namespace.get("metadata", {}).get("uid", ""))
+            if uid:
+                return Identity(cluster_id or uid, uid)
+            reason = "what answers there is no Kubernetes API"
         except (Forbidden, NotFound) as exc:
             return _without_uid(cluster_id, exc)
-        except (ClusterUnavailable, Unauthorized) as exc:
-            log.warning("waiting for the Kubernetes API", reason=exc.message)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, MAX_PAUSE)
-            continue
-        uid = str(namespace["metadata"]["uid"])
-        return Identity(cluster_id or uid, uid)
+        except ClusterError as exc:
+            reason = exc.message
+        log.warning("waiting for the Kubernetes API", reason=reason)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, MAX_PAUSE)
 
 
 def _without_uid(cluster_id: str, exc: KubeAgentError) -> Identity:

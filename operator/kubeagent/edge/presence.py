@@ -94,7 +94,9 @@ class Presence:
         if reply.state != self._state.registration:
             log.info("registered with the hub", state=reply.state, reason=reply.reason)
         self._state.registration = reply.state
-        return reply.state in ("accepted", "pending")
+        if reply.server_time is not None:
+            self._state.hub_ahead = reply.server_time - self._now()
+        return self._state.admitted.is_set()
 
     async def _keep_beating(self) -> None:
         await self._registered.wait()

@@ -120,6 +120,8 @@ def run(settings: HubSettings) -> int:
 
 async def operate(settings: HubSettings, stop: asyncio.Event | None = None) -> None:
     """kopf with our handlers around one hub, until a signal or `stop`."""
+    async with connect():
+        pass  # a kubeconfig that cannot be used is said here, in one line: kopf would try it again and again
     app = App(settings)
     port = settings.health_port
     await kopf.operator(

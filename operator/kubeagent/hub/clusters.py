@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import structlog
 from pydantic import ValidationError
@@ -56,7 +57,7 @@ class Clusters:
         self._clock = clock
         self._bell = bell
         self._known: dict[str, ManagedCluster] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._states: dict[str, ClusterState] = {}
         self._due = DueTimes(rng)
         self.on_change: Callable[[str], None] = lambda name: None
@@ -74,7 +75,7 @@ class Clusters:
         self._known.pop(name, None)
         self._fleet.forget(name)
         self._due.forget(name)
-        self._queues.forget(name)
+        self._due.hasten(name, self._clock())  # its queue is still there
         self._changed(name, ClusterState.MISSING)
 
     async def view(self, name: str) -> ClusterView:
@@ -84,6 +85,11 @@ class Clusters:
     async def live_view(self, name: str) -> ClusterView:
         """The same from the cluster as it is now: what a command is sent by. Raises KubeAgentError."""
         return self._view(name, await self.fetch(name))
+
+    @property
+    def pending(self) -> int:
+        """How many wait for a person to accept them."""
+        return sum(state is ClusterState.NOT_ACCEPTED for state in self._states.values())
 
     def known(self, name: str) -> ManagedCluster | None:
         """The cluster as last seen."""
@@ -110,7 +116,8 @@ class Clusters:
 
     async def settle(self, name: str) -> None:
         """Make the status what it should be. Raises KubeAgentError."""
-        async with self._locks.setdefault(name, asyncio.Lock()):
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        async with lock:
             for _ in range(ROUNDS):
                 try:
                     await self._settle(name)
@@ -182,6 +189,7 @@ class Clusters:
         self._due.begin(name)
         cluster = self._known.get(name) or await self.fetch(name)
         if cluster is None:
+            await self._queues.remove(name)
             self._changed(name, ClusterState.MISSING)
             return
         now, contact, hearing = self._clock(), self._fleet.contact(name), self._fleet.hearing
@@ -195,8 +203,7 @@ class Clusters:
         if written is not None:
             self._known[name] = _parsed(written) or cluster
         self._due.set(name, max(pure.silent_at(contact, hearing), now + timedelta(seconds=1)))
-        if cluster.spec.accepted:
-            await self._ensure_queue(name)
+        await self._ensure_queue(name)
         self._changed(name, pure.view(self._known.get(name, cluster), contact, hearing, now).state)
 
     async def _ensure_queue(self, name: str) -> None:

@@ -62,6 +62,7 @@ class Fleet:
     def forget(self, name: str) -> None:
         """The ManagedCluster is gone."""
         self._contacts.pop(name, None)
+        self._speaking.discard(name)
 
     def _heard(self, name: str, received: datetime | None, now: datetime) -> datetime:
         """A cluster's first one since the hub listens may be a replay; later ones arrive as they are sent."""

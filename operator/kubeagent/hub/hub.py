@@ -11,8 +11,9 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from kubeagent.bus.port import HubBus
 from kubeagent.hub.background import Bell, keep
-from kubeagent.hub.clock import Clock, utc_now
+from kubeagent.hub.clock import Clock, SteadyClock, utc_now
 from kubeagent.hub.clusters import Clusters
 from kubeagent.hub.dispatch import Dispatcher
 from kubeagent.hub.fleet import Fleet
@@ -21,7 +22,7 @@ from kubeagent.hub.inbox import Inbox
 from kubeagent.hub.judging import Judging
 from kubeagent.hub.leadership import Leadership
 from kubeagent.hub.metrics import Metrics
-from kubeagent.hub.queues import CommandBus, Queues
+from kubeagent.hub.queues import Queues
 from kubeagent.hub.registrar import Registrar
 from kubeagent.hub.runbooks import Runbooks
 from kubeagent.hub.settings import HubSettings
@@ -38,16 +39,17 @@ class Hub:
         self,
         settings: HubSettings,
         kube: Kube,
-        bus: CommandBus,
+        bus: HubBus,
         own_uid: str,
         guard: Guard,
         judging: Judging,
         leadership: Leadership,
         *,
-        clock: Clock = utc_now,
+        clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()
+        clock = clock or SteadyClock()
         self.bus = bus
         self.leadership = leadership
         self.metrics = Metrics()
@@ -69,7 +71,7 @@ class Hub:
     def start(self) -> None:
         """Begin the loops."""
         loops: dict[str, Callable[[], Awaitable[None]]] = {
-            "leadership": lambda: self.leadership.follow(self._kube, self._clock),
+            "leadership": lambda: self.leadership.follow(self._kube, utc_now),
             "connections": self._connections,
             "registrations": self._registrations,
             "heartbeats": self.inbox.heartbeats,

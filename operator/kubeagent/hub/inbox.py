@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -32,8 +31,10 @@ from kubeagent.protocol.messages import (
     HEADER_ENCODING,
     HEADER_MSG_ID,
     CommandResult,
+    command_of,
     decode,
 )
+from kubeagent.telemetry.logs import may_say
 
 log = structlog.get_logger()
 
@@ -61,7 +62,6 @@ class Inbox:
         self._registrar = registrar
         self._metrics = metrics
         self._clock = clock
-        self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def registrations(self) -> None:
         """Answer them, by request or plain publish; returns when the subscription stands."""
@@ -74,25 +74,23 @@ class Inbox:
 
     async def results(self, since: datetime) -> None:
         """Take them, several at a time, for ever; `since` is when the hub began to see tasks."""
+        slots = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
             async for delivery in self._bus.consume(RESULTS, HUB_RESULTS):
-                await self._slots.acquire()
-                group.create_task(self._guarded(self._result, delivery, since))
+                await slots.acquire()
+                task = group.create_task(self._guarded(delivery, since))
+                task.add_done_callback(lambda _: slots.release())
 
-    async def _guarded(
-        self, work: Callable[[Delivery, datetime], Awaitable[None]], delivery: Delivery, since: datetime
-    ) -> None:
+    async def _guarded(self, delivery: Delivery, since: datetime) -> None:
         """One message cannot stop the others."""
         try:
-            await work(delivery, since)
+            await self._result(delivery, since)
         except KubeAgentError as exc:
             log.warning("a result is taken later", code=exc.code, reason=exc.message, attempt=delivery.attempt)
             await self._later(delivery)
         except Exception:
             log.exception("a result could not be processed", subject=delivery.message.subject)
             await self._later(delivery)
-        finally:
-            self._slots.release()
 
     async def _later(self, delivery: Delivery) -> None:
         pause = min(RETRY * 2 ** min(delivery.attempt - 1, 8), LONGEST_RETRY)
@@ -119,6 +117,8 @@ class Inbox:
         elif entry.cluster != cluster:
             detail = f"{cluster} answers {answer.command_id}, which went to {entry.cluster}"
             await self._drop(delivery, "foreign-result", detail)
+        elif not self._is_accepted(cluster):
+            await self._drop(delivery, "not-accepted", f"{cluster} is not accepted (any more)")
         else:
             await self._tasks.answered(entry, answer)
             await delivery.ack()
@@ -137,10 +137,15 @@ class Inbox:
         if result.cluster_id != cluster:
             raise BadMessage(f"the body speaks of cluster {result.cluster_id[:80]!r}, the subject of {cluster!r}")
         pinned = pinned_uid(self._clusters.known(cluster))
-        uid = result.cluster_uid or message.headers.get(HEADER_CLUSTER_UID, "")
-        if pinned and uid and uid != pinned:
-            raise BadMessage(f"a result under the name {cluster} comes from another cluster (UID {uid[:64]})")
+        said = {result.cluster_uid, message.headers.get(HEADER_CLUSTER_UID, "")} - {""}
+        if len(said) > 1 or (pinned and said != {pinned}):
+            named = ", ".join(sorted(each[:64] for each in said)) or "none"
+            raise BadMessage(f"a result under the name {cluster} does not come from that cluster (UID: {named})")
         return Answer(result.command_id, result.status, result.code, result.error, result.evidence, len(message.data))
+
+    def _is_accepted(self, cluster: str) -> bool:
+        known = self._clusters.known(cluster)
+        return known is None or known.spec.accepted
 
     async def _in_thread(self, message: Incoming) -> CommandResult:
         if len(message.data) < _THREAD_FROM:
@@ -160,7 +165,8 @@ class Inbox:
 
     async def _drop(self, delivery: Delivery, reason: str, detail: str) -> None:
         self._metrics.dropped.labels(reason=reason).inc()
-        log.warning("a result was dropped", kind=reason, reason=detail)
+        if may_say(reason):
+            log.warning("a result was dropped", kind=reason, reason=detail)
         await delivery.drop()
 
 
@@ -172,5 +178,5 @@ def _result_of(message: Incoming) -> CommandResult:
 def _command_id(message: Incoming) -> str:
     """The command that an unreadable result names: in its message id (`<command>:final`), or where it still can be."""
     found = _NAMED.search(message.data[:_THREAD_FROM])
-    named = (message.headers.get(HEADER_MSG_ID, "").partition(":")[0], found[1].decode() if found else "")
+    named = (command_of(message.headers.get(HEADER_MSG_ID, "")), found[1].decode() if found else "")
     return next((each for each in named if parse_command_id(each)), "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import structlog
 
@@ -16,6 +17,10 @@ from kubeagent.protocol.evidence import SCHEMA, Evidence
 from kubeagent.protocol.messages import EvidenceRequest
 from kubeagent.resources.verdict import Outcome, Verdict
 from kubeagent.telemetry.tracing import span, task_traceparent
+
+LONGEST: Final = 60.0
+MAX_OBJECTS: Final = 20_000
+"""Five times what gathering reads at most."""
 
 log = structlog.get_logger()
 
@@ -34,7 +39,11 @@ class Judging:
         """The verdict on the evidence."""
         with span("hub.judge", parent=task_traceparent(uid), objects=len(evidence.objects)) as current:
             try:
-                verdict = await asyncio.to_thread(self._run, evidence)
+                async with asyncio.timeout(LONGEST):
+                    verdict = await asyncio.to_thread(self._run, evidence)
+            except TimeoutError:
+                log.error("the engine took too long", task_uid=uid, seconds=LONGEST)
+                verdict = _broken()
             except Exception:
                 log.exception("the engine failed", task_uid=uid)
                 verdict = _broken()
@@ -48,6 +57,8 @@ class Judging:
 def mismatch(evidence: Evidence, request: EvidenceRequest, cluster_uid: str) -> str:
     """Why the evidence does not answer the request; "" if it does."""
     asked, got = request.target, evidence.target
+    if len(evidence.objects) > MAX_OBJECTS:
+        return f"it holds {len(evidence.objects)} objects; {MAX_OBJECTS} are the most"
     if evidence.schema > SCHEMA:
         return f"its schema {evidence.schema} is newer than this hub's {SCHEMA}"
     if cluster_uid and evidence.cluster_uid and evidence.cluster_uid != cluster_uid:

@@ -7,8 +7,10 @@ lost: a seed-style agent publishes that only once.
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -30,8 +32,14 @@ from kubeagent.protocol.messages import (
     decode,
     encode,
 )
+from kubeagent.telemetry.logs import may_say
 
 log = structlog.get_logger()
+
+MAX_PENDING: Final = 5000
+"""So many clusters may wait for a person to accept them; further names are refused."""
+MAX_STRANGERS: Final = 10_000
+MAX_UID: Final = 128
 
 ADOPT_INTERVAL: Final = timedelta(minutes=1)
 """A heartbeat under an unknown or foreign name is looked into at most this often."""
@@ -59,6 +67,7 @@ class Registrar:
         self._own_uid = own_uid
         self._strangers: dict[str, _Stranger] = {}
         self._looked: dict[str, datetime] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def register(self, message: Incoming) -> bytes:
         """The answer to a registration; it is sent only if somebody waits for it."""
@@ -75,28 +84,35 @@ class Registrar:
             return
         cluster = self._clusters.known(info.cluster_id)
         if cluster is None or admit(info.cluster_id, info.cluster_uid, cluster, self._own_uid).rejected:
-            self._strangers[info.cluster_id] = _Stranger(info, beat.status, message.received)
+            self._stranger(_Stranger(info, beat.status, message.received))
         else:
             self._beat(info, beat.status, message.received)
 
     async def sweep(self) -> None:
         """Look into heartbeats under an unknown or foreign name, once a minute each."""
         now = self._clock()
+        self._looked = {name: when for name, when in self._looked.items() if now - when < ADOPT_INTERVAL}
         due = [name for name in self._strangers if now - self._looked.get(name, _NEVER) >= ADOPT_INTERVAL]
         await side_by_side(self._adopt, due)
+
+    def _stranger(self, stranger: _Stranger) -> None:
+        if stranger.info.cluster_id in self._strangers or len(self._strangers) < MAX_STRANGERS:
+            self._strangers[stranger.info.cluster_id] = stranger
+        else:
+            self._metrics.dropped.labels(reason="too-many-strangers").inc()
 
     async def _adopt(self, name: str) -> None:
         stranger = self._strangers.pop(name)
         self._looked[name] = self._clock()
         try:
-            admission = await self._admit(stranger.info)
-            if admission.rejected:
+            async with self._alone(name):
+                admission = await self._admit(stranger.info)
+                if not admission.rejected:
+                    self._beat(*stranger)
                 await self._clusters.settle(name)
-            else:
-                self._beat(*stranger)
         except KubeAgentError as exc:
             log.warning("a heartbeat cannot be placed", cluster=name, code=exc.code, reason=exc.message)
-            del self._looked[name]
+            self._looked.pop(name, None)
             self._strangers.setdefault(name, stranger)
 
     def _beat(self, info: AgentInfo, status: str, received: datetime | None) -> None:
@@ -110,21 +126,29 @@ class Registrar:
             self._drop("bad-registration", exc)
             return self._reply(Admission("rejected", f"BadMessage: {exc.message}"))
         try:
-            admission = await self._admit(info)
-            if not admission.rejected:
-                self._fleet.registered(info)
-            await self._clusters.settle(info.cluster_id)
+            async with self._alone(info.cluster_id):
+                admission = await self._admit(info)
+                if not admission.rejected:
+                    self._fleet.registered(info)
+                await self._clusters.settle(info.cluster_id)
         except KubeAgentError as exc:
             log.warning("a registration must be repeated", cluster=info.cluster_id, code=exc.code, reason=exc.message)
             return self._reply(Admission("pending", f"HubBusy: {exc.code}; try again"))
-        log.info("registration", cluster=info.cluster_id, state=admission.state, reason=admission.reason)
+        if may_say("registration", info.cluster_id, admission.state):
+            log.info("registration", cluster=info.cluster_id, state=admission.state, reason=admission.reason)
         return self._reply(admission)
+
+    def _alone(self, name: str) -> asyncio.Lock:
+        """One at a time per name: of two clusters that come at once, one is the first."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _admit(self, info: AgentInfo) -> Admission:
         """Decide, and make the ManagedCluster if it is the first time."""
         name = info.cluster_id
         cluster = await self._clusters.fetch(name)
         admission = admit(name, info.cluster_uid, cluster, self._own_uid)
+        if cluster is None and not admission.rejected and self._clusters.pending >= MAX_PENDING:
+            admission = Admission("rejected", f"TooManyPending: {MAX_PENDING} clusters wait to be accepted or deleted")
         if cluster is None and not admission.rejected:
             created = await self._clusters.create(pending_cluster(name))
             admission = admit(name, info.cluster_uid, created, self._own_uid)
@@ -139,7 +163,8 @@ class Registrar:
 
     def _drop(self, reason: str, exc: KubeAgentError) -> None:
         self._metrics.dropped.labels(reason=reason).inc()
-        log.warning("a message was dropped", kind=reason, reason=exc.message)
+        if may_say(reason):
+            log.warning("a message was dropped", kind=reason, reason=exc.message)
 
 
 def _agent_info(message: Incoming) -> AgentInfo:
@@ -170,4 +195,7 @@ def _checked(info: AgentInfo, cluster_id: str, message: Incoming) -> AgentInfo:
     uid = message.headers.get(HEADER_CLUSTER_UID, "")
     if uid and info.cluster_uid and uid != info.cluster_uid:
         raise BadMessage(f"header and body of cluster {cluster_id!r} name two cluster UIDs")
-    return msgspec.structs.replace(info, cluster_uid=info.cluster_uid or uid)
+    uid = info.cluster_uid or uid
+    if len(uid) > MAX_UID or not (uid.isascii() and uid.isprintable()):
+        raise BadMessage(f"{uid[:80]!a} is not a cluster UID")
+    return msgspec.structs.replace(info, cluster_uid=uid)

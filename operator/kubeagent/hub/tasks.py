@@ -7,17 +7,18 @@ was derived from; a Conflict means to read again and decide again. Nothing here 
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
 from pydantic import ValidationError
 
 from kubeagent.errors import BusError, Conflict, KubeAgentError, MessageTooLarge, NotFound
-from kubeagent.hub.background import Bell, side_by_side
+from kubeagent.hub.background import AT_ONCE, Bell, side_by_side
 from kubeagent.hub.clock import Clock
 from kubeagent.hub.clusters import Clusters
 from kubeagent.hub.dispatch import ACTION, Dispatcher
@@ -37,10 +38,11 @@ from kubeagent.kube.port import Object
 from kubeagent.protocol.evidence import Evidence
 from kubeagent.resources.conditions import find
 from kubeagent.resources.diagnosistask import DiagnosisTask, DiagnosisTaskStatus
-from kubeagent.telemetry.tracing import record_task, span, task_traceparent
+from kubeagent.telemetry.tracing import record_task, task_traceparent
 
 log = structlog.get_logger()
 
+BUSY_PAUSE: Final = timedelta(seconds=1)
 ROUNDS: Final = 8
 """Steps or conflicts in a row that are taken at once; then the task waits its turn."""
 
@@ -84,6 +86,7 @@ class Tasks:
         self._bell = bell
         self._timing = timing
         self._due = DueTimes(rng)
+        self._slots = asyncio.Semaphore(AT_ONCE)  # kopf shows every task at once when the hub starts
         self.book = Taskbook()
 
     async def seen(self, body: Mapping[str, Any]) -> None:
@@ -129,13 +132,18 @@ class Tasks:
         self._bell.ring()
 
     async def _look_at(self, uid: str) -> None:
-        if entry := self.book.get(uid):
+        entry = self.book.get(uid)
+        if entry is None:
+            return
+        if entry.lock.locked():  # an answer is being judged: the sweep does not wait for that
+            self._due.hasten(uid, self._clock() + BUSY_PAUSE)
+        else:
             await self._try(entry, None)
 
     async def _try(self, entry: Entry, body: Mapping[str, Any] | None) -> None:
         """Look at a task; whatever fails is tried again later."""
         try:
-            async with entry.lock:
+            async with entry.lock, self._slots:
                 await self._look(entry, body)
         except KubeAgentError as exc:
             again = self._failed(entry)
@@ -221,8 +229,8 @@ class Tasks:
         return updated
 
     async def _write(self, task: DiagnosisTask, wanted: DiagnosisTaskStatus, step: str) -> Object | None:
-        with span("hub.patch", parent=task_traceparent(task.metadata.uid), step=step):
-            return await write_status(self._kube, task.key, task.metadata.resource_version, task.status, wanted)
+        version, parent = task.metadata.resource_version, task_traceparent(task.metadata.uid)
+        return await write_status(self._kube, task.key, version, task.status, wanted, parent=parent, step=step)
 
     def _again_at_once(self, entry: Entry, step: Step) -> bool:
         """Note when to look again; True if that is now."""

@@ -20,7 +20,7 @@ from kubeagent.kube.discovery import ACCEPT, Discovery
 from kubeagent.kube.port import Object, Page
 from kubeagent.kube.translate import error_of
 from kubeagent.kube.where import Access, access
-from kubeagent.protocol.kinds import Kind, by_kind
+from kubeagent.protocol.kinds import Kind, by_kind, is_secret
 from kubeagent.protocol.reads import Get, List, Log
 from kubeagent.resources.refs import ObjectKey
 
@@ -28,11 +28,18 @@ FIELD_MANAGER: Final = "kubeagent"
 TIMEOUT: Final = 20.0
 CONNECT_TIMEOUT: Final = 5.0
 PAGE: Final = 500
+MAX_ANSWER: Final = 32 * 1024 * 1024
+LOG_PIECE: Final = 4
+"""So many times the wanted length of a log is read to find its end."""
 
 T = TypeVar("T")
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _NO_LOG: Final = ("not found", "waiting to start", "is terminated", "not available")
+
+
+class _TooLarge(ClusterError):
+    """More than we are willing to hold in memory."""
 
 
 class _Meta(msgspec.Struct, frozen=True):
@@ -52,6 +59,7 @@ class _Version(msgspec.Struct, frozen=True, rename="camel"):
 
 _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 _LIST: Final = msgspec.json.Decoder(_List)
+_VERSION: Final = msgspec.json.Decoder(_Version)
 
 
 class Client:
@@ -78,30 +86,46 @@ class Client:
         path = _path(row, read.namespace)
         selectors = {"labelSelector": read.label_selector, "fieldSelector": read.field_selector}
         objects: list[Object] = []
-        token = ""
+        token, most, size = "", PAGE, 0
         while True:
-            limit = min(PAGE, read.limit + 1 - len(objects))  # one more shows whether the limit cut anything
+            limit = min(most, read.limit + 1 - len(objects))  # one more shows whether the limit cut anything
             try:
-                page = await self._page(path, {**selectors, "limit": str(limit), "continue": token})
+                page, length = await self._page(path, {**selectors, "limit": str(limit), "continue": token})
+            except _TooLarge:
+                if limit == 1:
+                    return Page(objects, complete=False)
+                most = max(1, limit // 8)
+                continue
             except Conflict:  # 410: the list moved on while we read it
                 return Page(objects, complete=False)
+            size += length
             named = {"apiVersion": page.api_version or row.api_version, "kind": row.kind}
             objects += [{**named, **item} for item in page.items or ()]
             token = page.metadata.continue_
-            if not token or len(objects) > read.limit:
-                return Page(objects[: read.limit], complete=len(objects) <= read.limit)
+            if not token or len(objects) > read.limit or size > MAX_ANSWER:
+                return Page(objects[: read.limit], complete=not token and len(objects) <= read.limit)
 
     async def log(self, read: Log) -> str:
-        """The tail of a container's log. NotFound if there is none (yet, or of an instance before)."""
+        """The tail of a container's log. NotFound if there is none (yet, or of an instance before).
+
+        The API server's limitBytes cuts off the end, which is what matters: so a longer piece is asked for, fewer
+        lines where that was cut too, and the end of what came is kept.
+        """
+        lines, most = read.tail_lines, LOG_PIECE * max(1, read.limit_bytes)
+        while len(piece := await self._log(read, lines, most)) >= most and lines > 1:
+            lines = max(1, lines // 8)
+        return _end(piece, read.limit_bytes).decode("utf-8", "replace")
+
+    async def _log(self, read: Log, lines: int, most: int) -> bytes:
         path = _path(_POD, read.namespace, read.pod) + "/log"
         query = {
             "container": read.container,
             "previous": "true" if read.previous else "",
-            "tailLines": str(read.tail_lines),
-            "limitBytes": str(read.limit_bytes),
+            "tailLines": str(lines),
+            "limitBytes": str(most),
         }
         try:
-            return (await self._call("GET", path, query)).decode("utf-8", "replace")
+            return await self._call("GET", path, query)
         except Invalid as exc:
             if any(sign in exc.message for sign in _NO_LOG):
                 raise NotFound(exc.message) from exc
@@ -114,11 +138,11 @@ class Client:
 
     async def version(self) -> str:
         """The server's version, `v1.34.4`."""
-        return msgspec.json.decode(await self._call("GET", "/version"), type=_Version).git_version
+        return _decoded(_VERSION, await self._call("GET", "/version")).git_version
 
     async def count(self, api_version: str, kind: str) -> int:
         """How many objects of a kind there are: the server counts, and sends one."""
-        page = await self._page(_path(await self._row(kind, api_version)), {"limit": "1"})
+        page, _ = await self._page(_path(await self._row(kind, api_version)), {"limit": "1"})
         return len(page.items or ()) + page.metadata.remaining
 
     async def create(self, body: Object) -> Object:
@@ -140,15 +164,17 @@ class Client:
         await self._call("DELETE", _path(row, key.namespace, key.name), body=body)
 
     async def _row(self, kind: str, api_version: str) -> Kind:
-        if kind.lower() in ("secret", "secrets") and "/" not in api_version:
+        row = None if is_secret(kind) else by_kind(kind, api_version) or await self._discovery.find(kind, api_version)
+        if is_secret(kind) or (row is not None and (is_secret(row.kind) or is_secret(row.plural))):
             raise Forbidden("Secrets are never read by KubeAgent")
-        row = by_kind(kind, api_version) or await self._discovery.find(kind, api_version)
         if row is None:
             raise UnknownKind(f"{self._server} serves no kind {kind!r}" + (f" in {api_version}" if api_version else ""))
         return row
 
-    async def _page(self, path: str, query: Mapping[str, str]) -> _List:
-        return _decoded(_LIST, await self._call("GET", path, query))
+    async def _page(self, path: str, query: Mapping[str, str]) -> tuple[_List, int]:
+        """A page, and its length in bytes."""
+        answer = await self._call("GET", path, query)
+        return _decoded(_LIST, answer), len(answer)
 
     async def _object(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Object | None = None
@@ -183,7 +209,7 @@ class Client:
             )
             timeout = aiohttp.ClientTimeout(total=TIMEOUT, connect=CONNECT_TIMEOUT)
             response: Any = await self._api.call_api(*request, _request_timeout=timeout)
-            answer: bytes = await response.read()
+            answer = await _read(response.response.content, what)
         except (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError) as exc:
             raise ClusterUnavailable(f"{what}: {str(exc) or type(exc).__name__}") from exc
         if not 200 <= response.status < 300:
@@ -218,6 +244,24 @@ def _segment(text: str) -> str:
     if text in ("", ".", ".."):
         raise Invalid(f"{text!r} is not a name")
     return quote(text, safe="")
+
+
+async def _read(content: aiohttp.StreamReader, what: str) -> bytes:
+    """The whole body, if it is not larger than an agent's memory bears."""
+    answer = bytearray()
+    async for chunk in content.iter_any():
+        answer += chunk
+        if len(answer) > MAX_ANSWER:
+            raise _TooLarge(f"{what}: the answer is larger than {MAX_ANSWER // 2**20} MiB")
+    return bytes(answer)
+
+
+def _end(piece: bytes, length: int) -> bytes:
+    """The last `length` bytes, from the beginning of a line if there is one: half a line may hold half a secret."""
+    if len(piece) <= length:
+        return piece
+    end = piece[len(piece) - length :]
+    return end.partition(b"\n")[2] or end
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

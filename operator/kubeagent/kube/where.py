@@ -90,7 +90,10 @@ def _new_configuration() -> Any:
 def _access(configuration: Any, namespace: str) -> Access:
     from kubernetes.aio.client.api_client import ApiClient
 
-    api = ApiClient(configuration)
+    try:
+        api = ApiClient(configuration)
+    except OSError as exc:  # ssl.SSLError is one
+        raise ConfigError(f"the certificates for {configuration.host} cannot be used: {exc}") from exc
     api.user_agent = f"kubeagent/{__version__}"
     return Access(api, namespace, str(configuration.host))
 

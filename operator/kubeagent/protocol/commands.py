@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from kubeagent.errors import CommandDenied
 from kubeagent.protocol.durations import parse_duration
-from kubeagent.protocol.kinds import Kind, by_word
+from kubeagent.protocol.kinds import Kind, by_kind, by_word, is_secret
 from kubeagent.protocol.messages import Command, EvidenceRequest
 from kubeagent.protocol.reads import LIST_LIMIT, LOG_LIMIT_BYTES, LOG_TAIL_LINES, Get, List, Log, Read
 from kubeagent.resources.base import LABEL_PATTERN
@@ -75,6 +75,11 @@ class PerformReads(NamedTuple):
 Operation = GatherEvidence | PerformReads
 
 
+def is_command_id(text: str) -> bool:
+    """Whether `text` can be the id of a command."""
+    return _ID.fullmatch(text) is not None
+
+
 def parse(command: Command) -> Operation:
     """The operation that a command asks for. Raises CommandDenied and nothing else."""
     _check_envelope(command)
@@ -84,9 +89,27 @@ def parse(command: Command) -> Operation:
     if command.action in _WRITES:
         raise CommandDenied(READ_ONLY, f"{command.action} is not a read; investigations only read")
     if command.tool != "kubectl" or command.action not in _ACTIONS:
-        raise CommandDenied(WHITELIST, f"{_shown(command.tool)} {_shown(command.action)} is not an allowed command")
-    line = _split(command.args, _FLAGS[command.action])
-    return _ACTIONS[command.action](line, timeout)
+        known = ", ".join(_ACTIONS)
+        what = f"{_shown(command.tool)} {_shown(command.action)}"
+        raise CommandDenied(WHITELIST, f"{what} is not an allowed command; kubectl {known} are")
+    operation = _ACTIONS[command.action](_split(command.args, _FLAGS[command.action]), timeout)
+    _check_namespaces(operation.reads, command.namespaces)
+    return operation
+
+
+def _check_namespaces(reads: tuple[Read, ...], allowed: list[str] | None) -> None:
+    """What has no namespace may always be read, as in gathering."""
+    for read in reads if allowed is not None else ():
+        match read:
+            case Get(key=key):
+                kind, api_version, namespace = key.kind, key.api_version, key.namespace
+            case List():
+                kind, api_version, namespace = read.kind, read.api_version, read.namespace
+            case Log():
+                kind, api_version, namespace = "Pod", "v1", read.namespace
+        row = by_kind(kind, api_version)
+        if (row is None or row.namespaced) and namespace not in (allowed or ()):
+            raise CommandDenied(WHITELIST, f"namespace {_shown(namespace or '(all)')} is outside the allowed ones")
 
 
 # The envelope
@@ -95,7 +118,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 
 
 def _check_envelope(command: Command) -> None:
-    if not _ID.fullmatch(command.id):
+    if not is_command_id(command.id):
         raise CommandDenied(SCHEMA, f"{_shown(command.id)} is not a command id")
     if command.type == "remediate":
         raise CommandDenied(READ_ONLY, "this agent only reads; remediation has a process of its own")
@@ -120,7 +143,7 @@ def _evidence(command: Command, request: EvidenceRequest, timeout: timedelta) ->
         raise CommandDenied(SCHEMA, "an evidence request has no kubectl action or arguments")
     target = request.target
     checks = (
-        _KIND.fullmatch(target.kind) and target.kind != "Secret",
+        _KIND.fullmatch(target.kind) and not is_secret(target.kind),
         _API_VERSION.fullmatch(target.api_version),
         not target.namespace or _LABEL.fullmatch(target.namespace),
         not target.name or _RBAC_NAME.fullmatch(target.name),

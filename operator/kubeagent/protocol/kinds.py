@@ -112,6 +112,11 @@ def by_word(word: str) -> Kind | None:
     return _BY_WORD.get(word.lower())
 
 
+def is_secret(kind: str) -> bool:
+    """Whether the word means Secrets, whatever apiVersion it comes with: those are never read."""
+    return kind.lower() in ("secret", "secrets", "secretlist")
+
+
 def _group(api_version: str) -> str:
     group, slash, _ = api_version.rpartition("/")
     return group if slash else ""

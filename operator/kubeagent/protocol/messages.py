@@ -130,6 +130,8 @@ class Command(Message, frozen=True):
     cluster_uid: str = ""
     expires_at: datetime | None = None
     evidence: EvidenceRequest | None = None
+    namespaces: list[str] | None = None
+    """Those that a kubectl line may look into; None means all."""
 
 
 class CommandResult(Message, frozen=True):
@@ -149,6 +151,18 @@ class CommandResult(Message, frozen=True):
 
 M = TypeVar("M", bound=Message)
 
+_FINAL: Final = ":final"
+
+
+def result_id(command_id: str) -> str:
+    """The message id of a command's result: the stream stores only one of them."""
+    return f"{command_id}{_FINAL}"
+
+
+def command_of(message_id: str) -> str:
+    """The command that a result's message id names."""
+    return message_id.removesuffix(_FINAL)
+
 
 def encode(message: Message) -> bytes:
     """The JSON of a message."""
@@ -158,6 +172,18 @@ def encode(message: Message) -> bytes:
 def decode(data: bytes, type_: type[M]) -> M:
     """The message in `data`. Raises BadMessage saying what is wrong and where."""
     try:
-        return msgspec.json.decode(data, type=type_)
+        try:
+            return msgspec.json.decode(data, type=type_)
+        except msgspec.ValidationError:
+            return _without_nulls(data, type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadMessage(f"not a valid {type_.__name__}: {exc}") from exc
+
+
+def _without_nulls(data: bytes, type_: type[M]) -> M:
+    """Go writes an empty list or map as null: at the top of a message that means "not given"."""
+    given = msgspec.json.decode(data)
+    if isinstance(given, dict) and None in given.values():
+        given = {name: value for name, value in given.items() if value is not None}
+        return msgspec.convert(given, type_)
+    return msgspec.json.decode(data, type=type_)

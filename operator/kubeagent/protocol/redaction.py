@@ -7,11 +7,13 @@ references are always kept. A field that cannot be redacted is dropped, never pa
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
 
 from kubeagent.protocol.evidence import Applied, Evidence
+from kubeagent.protocol.redaction_arguments import hidden_argument, takes_short_password
 from kubeagent.protocol.redaction_patterns import is_secret_name, is_secret_variable, looks_random
 from kubeagent.protocol.redaction_text import redact_text
 
@@ -25,6 +27,9 @@ _VERBATIM: Final = frozenset(
     ("apiVersion", "kind", "uid", "name", "namespace", "resourceVersion", "creationTimestamp", "nodeName", "image")
 )
 """Fields that name things and are joined on; the API server's grammar leaves no room for a secret in most of them."""
+_SECRET_KIND: Final = re.compile(r"""\bkind\\*["']?\s{0,9}:\s{0,9}\\*["']?Secret\b""")
+_DATA: Final = re.compile(r"""\b(?:data|stringData)\\*["']?\s{0,9}:""")
+_UNLIKE_NAMES: Final = re.compile(r"[\s=?&]|://")
 _MAX_DEPTH: Final = 100
 
 
@@ -106,7 +111,7 @@ class _Redactor:
 
     def _value(self, name: str, value: Any, depth: int) -> Any:
         if isinstance(value, str):
-            if name in _VERBATIM and len(value) < 64:
+            if name in _VERBATIM and len(value) < 64 and not _UNLIKE_NAMES.search(value):
                 return value
             return "[REDACTED:value]" if value and is_secret_name(name) else self._text(value)
         if isinstance(value, dict):
@@ -145,16 +150,17 @@ class _Redactor:
     def _arguments(self, values: list[Any] | tuple[Any, ...], depth: int) -> list[Any]:
         """What follows a flag such as --password is hidden; `--password=x` is a pattern."""
         clean: list[Any] = []
-        hide_next = False
+        before = ""
+        takes_password = any(isinstance(each, str) and takes_short_password(each) for each in values)
         for each in values:
-            if hide_next and isinstance(each, str) and not each.startswith("-"):
-                clean.append("[REDACTED:argument]")
-            else:
-                clean.append(self._value("", each, depth))
-            hide_next = isinstance(each, str) and each.startswith("-") and "=" not in each and is_secret_name(each)
+            hidden = hidden_argument(before, each, takes_password) if isinstance(each, str) else None
+            clean.append(self._value("", each, depth) if hidden is None else hidden)
+            before = each if isinstance(each, str) else ""
         return clean
 
     def _text(self, value: str) -> str:
+        if "Secret" in value and _SECRET_KIND.search(value) and _DATA.search(value):
+            return "[REDACTED:secret manifest]"
         if len(value) > 512:
             return redact_text(value)
         clean = self._seen.get(value)

@@ -160,6 +160,13 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("docker-auth", r"""\\*"auth\\*"\s*:\s*\\*"([A-Za-z0-9+/=]{8,})"""),
     Rule("userpass", r"""(?:^|\s)(?:-u|--user)[= ]\s*["']?([^\s:"'\[]+:[^\s"']+)"""),
     Rule(
+        "userpass",
+        r"(?:^|[\s/])(?:mysql(?:dump|admin)?|mariadb(?:-dump)?|sshpass|mongo(?:sh|dump|restore)?)\s[^\r\n|;&]{0,200}?\s?"
+        r"-p\s?([^\s\"'\[-][^\s\"']*)",
+        lambda value, _: _NOTHING.fullmatch(value) is None,
+    ),
+    Rule("userpass", r"(?:^|[\s/])redis-cli\s[^\r\n|;&]{0,200}?\s?-a\s?([^\s\"'\[-][^\s\"']*)"),
+    Rule(
         "flag",
         rf"""(?i)(?:^|[\s"'\[,])--?(?:[a-z0-9-]*-)?(?:{SECRET_WORDS})(?:\\*["']\s*,\s*\\*["']|\s+["']?)([^\s"',\]]+)""",
         _flag_value,

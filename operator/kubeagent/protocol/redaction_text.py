@@ -6,6 +6,7 @@ Passes are repeated until nothing changes any more, so redacting twice is redact
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -16,6 +17,7 @@ from kubeagent.protocol.redaction_patterns import MARK, NEAR, REACH, RULES, Plau
 
 MAX_PASSES: Final = 6
 SET_MEMORY: Final = 64 * 1024 * 1024
+LONGEST_BASE64: Final = 64 * 1024
 SHORT: Final = 12
 """Text below this length without any of `=:@` holds none of the patterns."""
 
@@ -25,6 +27,8 @@ _COMPILED: Final[list[Any]] = [re2.compile(rule.pattern.encode()) for rule in RU
 _NEAR: Final[Any] = re2.compile(NEAR.encode())
 _CANDIDATE: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}={0,2}")
 """One character class and no alternatives: linear in the standard library too, and with less overhead per hit."""
+_URL_SAFE: Final = re.compile(rb"[-_]")
+_INVISIBLE: Final = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|[\u200b-\u200f\u2060\ufeff]")
 _HEX: Final = re.compile(rb"[0-9a-f-]+|[0-9A-F-]+")
 
 
@@ -51,11 +55,28 @@ def redact_text(text: str) -> str:
     if len(text) < SHORT and not any(sign in text for sign in "=:@"):
         return text
     try:
+        text = _INVISIBLE.sub("", text)
         plain = text.encode("utf-8", "replace")
-        clean = _until_stable(plain)
+        clean = _until_stable(_without_base64(plain))
         return text if clean is plain else clean.decode("utf-8", "replace")
     except Exception:
         return f"[REDACTED:error {len(text)} characters]"
+
+
+def _without_base64(text: bytes) -> bytes:
+    """Base64 that holds a secret is one."""
+    return _replace(text, [(*match.span(), "base64") for match in _CANDIDATE.finditer(text) if _hides(match[0])])
+
+
+def _hides(token: bytes) -> bool:
+    if len(token) > LONGEST_BASE64 or _HEX.fullmatch(token):
+        return False
+    try:
+        inner = base64.b64decode(token + b"=" * (-len(token) % 4), altchars=b"-_" if _URL_SAFE.search(token) else None)
+        inner.decode("utf-8")
+    except ValueError:
+        return False
+    return inner.isascii() and _until_stable(inner) != inner
 
 
 def _until_stable(plain: bytes) -> bytes:

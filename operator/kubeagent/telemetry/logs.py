@@ -8,13 +8,32 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+import time
+from collections import OrderedDict
+from typing import Any, Final, Literal
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 Level = Literal["debug", "info", "warning", "error"]
+
+QUIET_SECONDS: Final = 30.0
+_MAX_TOPICS: Final = 1000
+_said: OrderedDict[tuple[str, ...], float] = OrderedDict()
+
+
+def may_say(*topic: str) -> bool:
+    """Whether a line about this may be written now: once in QUIET_SECONDS, for what others can make us say."""
+    now = time.monotonic()
+    if now - _said.get(topic, float("-inf")) < QUIET_SECONDS:
+        return False
+    _said[topic] = now
+    _said.move_to_end(topic)
+    if len(_said) > _MAX_TOPICS:
+        _said.popitem(last=False)
+    return True
+
 
 _QUIET = {
     "kopf": logging.INFO,

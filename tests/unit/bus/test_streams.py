@@ -32,7 +32,7 @@ def test_heartbeats_keep_the_last_and_mark_its_end() -> None:
 def test_a_clusters_queue() -> None:
     config = streams.consumer_config(streams.command_consumer("prod"))
     assert (config.durable_name, config.filter_subject) == ("prod", "agent.command.prod")
-    assert (config.ack_wait, config.max_deliver) == (30, 5)
+    assert (config.ack_wait, config.max_deliver) == (10, 5)
 
 
 @pytest.mark.parametrize("cluster_id", ["*", "a.b", ">", "", "A"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ from kubeagent.edge.identity import Identity
 from kubeagent.errors import BusUnavailable
 from kubeagent.protocol import messages
 from kubeagent.protocol.encoding import unpack
+from kubeagent.protocol.evidence import Evidence, PodLog
 from kubeagent.protocol.messages import Command, CommandResult, EvidenceRequest
 from kubeagent.protocol.reads import Log
 from kubeagent.resources.refs import ObjectKey
@@ -45,7 +47,10 @@ class Scene:
         self.cluster.logs["shop", "web", "app", False] = "started\npassword=canary9\n"
         self.bus = FakeBus()
         self.state = AgentState(Identity("prod", KUBE_SYSTEM_UID), lambda: True, NOW)
-        executor = Executor(self.cluster, lambda: Told(self.state.identity, "v1.34.4"), lambda: NOW)
+        self.state.registration = "accepted"
+        executor = Executor(
+            self.cluster, lambda: Told(self.state.identity, "v1.34.4", self.state.hub_ahead), lambda: NOW
+        )
         self.loop = CommandLoop(self.bus, executor, self.state)
 
     async def deliver(self, body: bytes, headers: dict[str, str] | None = None) -> Delivery:
@@ -97,7 +102,7 @@ async def test_evidence_is_gathered_redacted_and_answered(scene: Scene) -> None:
     assert any(obj["kind"] == "Pod" for obj in result.evidence.objects)
     assert b"canary" not in msgspec.json.encode(result)
     headers = scene.sent[-1].headers
-    assert headers[messages.HEADER_MSG_ID] == "c1-final"
+    assert headers[messages.HEADER_MSG_ID] == "c1:final"
     assert headers[messages.HEADER_CLUSTER_UID] == KUBE_SYSTEM_UID
     assert headers[messages.HEADER_TRACE] == "00-abc"
 
@@ -262,4 +267,58 @@ def test_memory_is_bounded_in_number_and_in_bytes() -> None:
 
 def test_output_is_cut_and_says_so() -> None:
     text = render(["x" * (MAX_OUTPUT + 7)], "text")
-    assert text.endswith("[truncated: 7 more characters]")
+    assert text.startswith("[truncated: 7 more characters]")
+
+
+async def test_an_agent_that_is_rejected_leaves_the_commands_to_the_rightful_one(scene: Scene) -> None:
+    scene.state.registration = "rejected"
+    await scene.bus.ensure_command_consumer("prod")
+    await scene.bus.publish("agent.command.prod", messages.encode(kubectl("logs", "web", "-n", "shop")))
+    running = asyncio.ensure_future(scene.loop.run())
+    await asyncio.sleep(0.05)
+    assert scene.sent == []
+    scene.state.registration = "accepted"
+    await until(lambda: bool(scene.sent))
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_command_expires_by_the_clock_of_the_hub(scene: Scene) -> None:
+    """An edge whose clock is ten minutes fast would refuse every command."""
+    scene.state.hub_ahead = -timedelta(minutes=10)
+    expires = NOW - timedelta(minutes=10) + timedelta(seconds=20)
+    assert (await scene.answer(evidence(expires_at=expires))).status == "success"
+    scene.state.hub_ahead = timedelta(minutes=10)
+    late = Scene()
+    late.state.hub_ahead = timedelta(minutes=10)
+    assert (await late.answer(evidence(expires_at=NOW + timedelta(minutes=9)))).status == "expired"
+
+
+async def test_evidence_that_is_too_large_loses_its_logs_and_not_itself(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubeagent.protocol.encoding.MAX_MESSAGE_BYTES", 4096 + 8000)
+    target = ObjectKey("v1", "Pod", "shop", "web")
+    noise = "\n".join(secrets.token_hex(40) for _ in range(2000))
+    log = PodLog(namespace="shop", pod="web", container="app", text=noise)
+    given = CommandResult(
+        command_id="c1", cluster_id="prod", status="success", evidence=Evidence(target=target, now=NOW, logs=(log,))
+    )
+    packed = commands._packed(given, "")
+    result = messages.decode(unpack(packed.body, packed.encoding), CommandResult)
+    assert (result.status, result.evidence is not None) == ("success", True)
+    assert result.evidence is not None
+    assert noise.endswith(result.evidence.logs[0].text)
+    assert result.evidence.logs[0].truncated
+    assert result.evidence.unreadable[0].reason == "LimitReached"
+
+
+@pytest.mark.parametrize("id_", ["", "a b", "x\r\nNats-Msg-Id: y", "é", "x" * 201])
+async def test_a_command_without_a_usable_id_is_dropped(scene: Scene, id_: str) -> None:
+    delivery = await scene.deliver(messages.encode(Command(id=id_, action="logs", args=["web"])))
+    await scene.loop.handle(delivery)
+    assert words(delivery) == ["drop"]
+
+
+def test_of_a_long_log_the_end_is_kept() -> None:
+    assert render(["x" * MAX_OUTPUT + " the end"], "text").endswith("the end")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from kubeagent.edge.collectors.cluster import cluster_facts
 from kubeagent.edge.identity import Identity, identify
-from kubeagent.errors import ConfigError
+from kubeagent.errors import ClusterError, ConfigError
+from kubeagent.protocol.reads import Get
 from tests.fakes.kube import KUBE_SYSTEM_UID, FakeCluster
 from tests.fakes.waiting import until
 
@@ -41,3 +43,18 @@ async def test_facts_that_cannot_be_had_are_unknown_and_not_zero() -> None:
     cluster = FakeCluster({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}}, forbidden=["Pod"])
     facts = await cluster_facts(cluster)
     assert (facts.kubernetes_version, facts.nodes, facts.pods) == ("v1.34.4", 1, None)
+
+
+async def test_what_is_no_kubernetes_api_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy may answer for an API server that is away."""
+    cluster = FakeCluster()
+    answers: list[Any] = [ClusterError("<html> is not understood"), {}, {"metadata": {"uid": "u"}}]
+
+    async def get(_: Get) -> Any:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(cluster, "get", get)
+    assert await identify(cluster, "prod", pause=0.01) == Identity("prod", "u")

@@ -108,3 +108,11 @@ async def test_an_outage_does_not_end_it(scene: Scene) -> None:
     await until(lambda: len(scene.beats) > count)
     assert not running.done()
     running.cancel()
+
+
+async def test_it_notes_by_how_much_the_hubs_clock_is_ahead(scene: Scene) -> None:
+    scene.answers = [messages.encode(RegisterReply(state="accepted", server_time=NOW + timedelta(minutes=10)))]
+    running = scene.begin()
+    await until(lambda: scene.state.admitted.is_set())
+    assert scene.state.hub_ahead == timedelta(minutes=10)
+    running.cancel()

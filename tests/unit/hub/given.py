@@ -233,6 +233,7 @@ def result(command_id: str = FIRST, cluster: str = "prod-eu", **fields: Any) -> 
     fields.setdefault("status", "success")
     if fields["status"] == "success":
         fields.setdefault("evidence", evidence())
+    fields.setdefault("cluster_uid", EU_UID if cluster == "prod-eu" else "us")
     return CommandResult(command_id=command_id, cluster_id=cluster, **fields)
 
 

@@ -53,8 +53,7 @@ class Word:
 
 async def deliver(world: World, message: Incoming, since: datetime = LONG_AGO, attempt: int = 1) -> list[str]:
     word = Word(message, attempt)
-    await world.hub.inbox._slots.acquire()
-    await world.hub.inbox._guarded(world.hub.inbox._result, word, since)
+    await world.hub.inbox._guarded(word, since)
     return word.words
 
 
@@ -125,6 +124,8 @@ async def test_a_result_of_another_cluster_is_dropped() -> None:
         answer(says="prod-us"),
         answer(cluster_uid="another"),
         answer(headers={HEADER_CLUSTER_UID: "another"}),
+        answer(cluster_uid="", headers={HEADER_CLUSTER_UID: "another"}),
+        answer(cluster_uid=""),
         incoming("result", "prod-eu", b"\x00\x01garbage"),
         incoming("result", "prod-eu", b""),
         incoming("result", "prod-eu", b"[]"),
@@ -132,7 +133,19 @@ async def test_a_result_of_another_cluster_is_dropped() -> None:
         Incoming("agent.result.*", encode(result()), {}),
         Incoming("agent.command.prod-eu", encode(result()), {}),
     ],
-    ids=["says-another", "uid", "uid-header", "garbage", "empty", "list", "encoding", "star", "channel"],
+    ids=[
+        "says-another",
+        "uid",
+        "two-uids",
+        "uid-header",
+        "no-uid",
+        "garbage",
+        "empty",
+        "list",
+        "encoding",
+        "star",
+        "channel",
+    ],
 )
 async def test_what_cannot_be_believed_is_dropped_and_counted(message_: Incoming) -> None:
     world = await ready()
@@ -211,8 +224,7 @@ async def test_a_word_that_cannot_be_sent_is_not_needed() -> None:
         async def retry(self, after: timedelta) -> None:
             raise BusUnavailable("gone")
 
-    await world.hub.inbox._slots.acquire()
-    await world.hub.inbox._guarded(world.hub.inbox._result, Mute(answer()), LONG_AGO)
+    await world.hub.inbox._guarded(Mute(answer()), LONG_AGO)
 
 
 async def test_through_the_loops_from_registration_to_verdict() -> None:

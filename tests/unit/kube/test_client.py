@@ -192,7 +192,7 @@ async def test_logs_are_bounded_and_bad_bytes_do_no_harm(server: Server, client:
     assert await client.log(Log("shop", "web", "app", True, 10, 1000)) == "caf\u00e9 \ufffd end"
     request = server.requests[0]
     assert request.path == "/api/v1/namespaces/shop/pods/web/log"
-    assert dict(request.query) == {"container": "app", "previous": "true", "tailLines": "10", "limitBytes": "1000"}
+    assert dict(request.query) == {"container": "app", "previous": "true", "tailLines": "10", "limitBytes": "4000"}
 
 
 @pytest.mark.parametrize(
@@ -355,3 +355,69 @@ async def test_in_a_pod_without_a_usable_service_account(tmp_path: Path, monkeyp
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setattr("kubeagent.kube.where._TOKEN", tmp_path / "token")
     assert "service account of this pod" in await config_error()
+
+
+async def test_of_a_long_log_the_newest_lines_are_kept(server: Server, client: Client) -> None:
+    """The API server's limitBytes keeps the oldest of the tail."""
+    lines = [b"%05d %s" % (number, b"x" * 90) for number in range(500)]
+
+    async def log(request: web.Request) -> web.Response:
+        tail = lines[-int(request.query["tailLines"]) :]
+        return web.Response(body=b"\n".join(tail)[: int(request.query["limitBytes"])])
+
+    server.handler = log
+    text = await client.log(Log("shop", "web", "app", tail_lines=500, limit_bytes=1000))
+    assert text.splitlines()[-1].startswith("00499 ")
+    assert text.splitlines()[0][:5].isdigit()
+    assert len(text) <= 1000
+
+
+async def test_one_endless_line_is_cut_and_not_asked_for_ever(server: Server, client: Client) -> None:
+    async def log(request: web.Request) -> web.Response:
+        return web.Response(body=b"x" * int(request.query["limitBytes"]))
+
+    server.handler = log
+    assert len(await client.log(Log("shop", "web", tail_lines=5000, limit_bytes=100))) == 100
+    assert len(server.requests) <= 6
+
+
+async def test_a_list_that_is_too_large_is_read_in_smaller_pages(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubeagent.kube.client.MAX_ANSWER", 10_000)
+
+    async def page(request: web.Request) -> web.Response:
+        items = [{"metadata": {"name": "x" * 500}}] * int(request.query["limit"])
+        return web.json_response({"items": items, "metadata": {"continue": "more"}})
+
+    server.handler = page
+    found = await client.list(List("v1", "Pod", "shop"))
+    assert (0 < len(found.objects) < 40, found.complete) == (True, False)
+
+
+async def test_one_object_beyond_measure_is_an_error(
+    server: Server, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kubeagent.kube.client.MAX_ANSWER", 10)
+    with pytest.raises(ClusterError, match="larger than"):
+        await client.get(Get(POD))
+
+
+@pytest.mark.parametrize(
+    ("kind", "api_version"), [("Secret", "vault.example/v1"), ("secrets", "core/v1"), ("SECRET", "")]
+)
+async def test_a_secret_is_refused_under_any_api_version(
+    server: Server, client: Client, kind: str, api_version: str
+) -> None:
+    with pytest.raises(Forbidden):
+        await client.get(Get(ObjectKey(api_version, kind, "shop", "x")))
+    assert server.requests == []
+
+
+async def test_an_answer_that_is_no_version_is_an_error_of_ours(server: Server, client: Client) -> None:
+    async def html(_: web.Request) -> web.Response:
+        return web.Response(body=b"<html>")
+
+    server.handler = html
+    with pytest.raises(ClusterError):
+        await client.version()

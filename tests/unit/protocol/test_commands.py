@@ -266,3 +266,56 @@ def test_no_place_in_a_line_lets_a_redirection_in(flag: str, place: int) -> None
     args = ["pods", "web-0", "-n", "shop"]
     with pytest.raises(CommandDenied):
         parse(kubectl("get", *args[:place], flag, *args[place:]))
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("get pods -n shop", True),
+        ("get pods -n other", False),
+        ("get pods -A", False),
+        ("get pods", False),
+        ("get pod web -n other", False),
+        ("get nodes", True),
+        ("get nodes,pods -A", False),
+        ("logs web -n shop", True),
+        ("logs web -n other", False),
+        ("events -A", False),
+        ("events -n shop", True),
+        ("get all -n other", False),
+    ],
+)
+def test_the_namespaces_of_a_line_are_limited_like_those_of_gathering(line: str, allowed: bool) -> None:
+    action, *args = line.split()
+    command = kubectl(action, *args, namespaces=["shop"])
+    if allowed:
+        parse(command)
+    else:
+        with pytest.raises(CommandDenied, match="outside the allowed ones"):
+            parse(command)
+
+
+@pytest.mark.parametrize("kind", ["Secret", "Secrets", "SECRET", "SecretList"])
+@pytest.mark.parametrize("api_version", ["", "v1", "vault.example/v1"])
+def test_a_secret_is_no_target_whatever_it_is_called(kind: str, api_version: str) -> None:
+    with pytest.raises(CommandDenied):
+        parse(evidence(ObjectKey(api_version, kind, "shop", "x")))
+    parse(evidence(ObjectKey("bitnami.com/v1alpha1", "SealedSecret", "shop", "x")))
+
+
+@pytest.mark.parametrize(
+    ("action", "args"),
+    [
+        ("describe", ["pod", "web"]),
+        ("top", ["pods"]),
+        ("logs", ["deploy/web"]),
+        ("logs", ["web", "--since=1h"]),
+        ("logs", ["web", "-f"]),
+        ("rollout", ["status", "deploy/web"]),
+    ],
+)
+def test_what_is_not_there_yet_is_refused_by_a_named_layer(action: str, args: list[str]) -> None:
+    with pytest.raises(CommandDenied) as refusal:
+        parse(kubectl(action, *args))
+    assert refusal.value.layer.startswith("L")
+    assert refusal.value.message

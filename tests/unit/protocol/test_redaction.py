@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
@@ -317,3 +318,66 @@ JSON = st.recursive(
 def test_any_object_can_be_redacted_and_twice_is_once(obj: dict[str, Any]) -> None:
     once = redact_object(obj)
     assert redact_object(once) == once
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-p", "S3cretCanary"],
+        ["mysql", "-uroot", "-pcanarylower"],
+        ["mysql", "-uroot", "-pS3cretCanary"],
+        ["serve", "-pS3cretCanary"],
+        ["--password", "canary"],
+        ["redis-cli", "-a", "canary"],
+        ["ldapsearch", "-w", "canary"],
+        ["curl", "-u", "user:canary", "http://x"],
+        ["sh", "-c", "mysql -u root -pcanary -h db"],
+        ["sh", "-c", "sshpass -p canary ssh host"],
+        ["sh", "-c", "redis-cli -a canary ping"],
+    ],
+)
+def test_passwords_among_arguments(arguments: list[str]) -> None:
+    assert "anary" not in str(redact_object({"kind": "Pod", "spec": {"containers": [{"command": arguments}]}}))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["mkdir -p /data/x", "nc -p 8080 host", "compose -p shop up", "serve -port=8080", "x -p 80:8080", "cp -pr a b"],
+)
+def test_other_short_flags_are_kept(line: str) -> None:
+    pod = {"kind": "Pod", "spec": {"containers": [{"command": line.split()}]}}
+    assert redact_object(pod)["spec"]["containers"][0]["command"] == line.split()
+    assert redact_text(line) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "decoded " + base64.b64encode(b"db_password=S3cretCanary").decode(),
+        "\x1b[31mpassword\x1b[0m=\x1b[1mS3cretCanary\x1b[0m",
+        "pass\u200bword=S3cretCanary",
+    ],
+)
+def test_secrets_in_disguise(text: str) -> None:
+    clean = redact_text(text)
+    assert "anary" not in clean
+    assert "c3N3b3JkPV" not in clean
+    assert redact_text(clean) == clean
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["kind: Secret\ndata:\n  foo: UzNjcmV0Q2FuYXJ5OXg=\n", '{"data":{"foo":"UzNjcmV0Q2FuYXJ5OXg="},"kind":"Secret"}'],
+)
+def test_a_secret_that_is_written_down_in_a_configmap(manifest: str) -> None:
+    assert "UzNj" not in str(redact_object({"kind": "ConfigMap", "data": {"manifest.yaml": manifest}}))
+
+
+def test_base64_that_holds_no_secret_is_kept() -> None:
+    text = "payload " + base64.b64encode(b"the quick brown fox jumps over the dog").decode()
+    assert redact_text(text) == text
+
+
+def test_a_short_name_field_may_still_hold_a_secret() -> None:
+    assert "anary" not in str(redact_object({"kind": "X", "spec": {"name": "password=S3cretCanary"}}))
+    assert "anary" not in str(redact_object({"kind": "X", "spec": {"image": "https://u:S3cretCanary@reg/x"}}))

@@ -198,3 +198,26 @@ def test_no_role_has_a_wildcard_a_secret_or_for_the_agent_a_write() -> None:
     for name, rule in rules:
         if name == "kubeagent-diagnostician":
             assert set(rule["verbs"]) <= {"get", "list", "watch"}, rule
+
+
+@pytest.mark.parametrize(
+    ("type_", "text"),
+    [
+        (messages.AgentInfo, '{"cluster_id":"a","capabilities":null}'),
+        (messages.Heartbeat, '{"cluster_id":"a","timestamp":"2025-09-28T10:00:00.123456789Z","metrics":null}'),
+        (messages.Command, '{"id":"a","args":null,"timeout":30000000000}'),
+        (messages.CommandResult, '{"command_id":"a","cluster_id":"a","status":"success","duration":1500000000}'),
+        (messages.Event, '{"id":"a","cluster_id":"a","labels":null,"new_field":{}}'),
+    ],
+)
+def test_what_go_writes_for_nothing_is_nothing(type_: type[messages.Message], text: str) -> None:
+    assert isinstance(messages.decode(text.encode(), type_), type_)
+
+
+def test_a_null_where_something_must_stand_is_bad() -> None:
+    with pytest.raises(BadMessage):
+        messages.decode(b'{"cluster_id":null}', messages.AgentInfo)
+
+
+def test_a_result_and_its_message_id() -> None:
+    assert messages.command_of(messages.result_id("task-evidence-1")) == "task-evidence-1"

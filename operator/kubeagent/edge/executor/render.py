@@ -20,13 +20,20 @@ def render(answers: Iterable[list[Object] | str], output: Output) -> str:
     texts = [each for each in answers if isinstance(each, str)]
     objects = [obj for each in answers if not isinstance(each, str) for obj in each]
     if output == "text":
-        return _bounded(redact_text("\n".join(texts)))
+        return _tail(redact_text("\n".join(texts)))
     if output == "name":
         return _bounded(
             "\n".join(f"{obj.get('kind', '')}/{obj.get('metadata', {}).get('name', '')}".lower() for obj in objects)
         )
     document = {"apiVersion": "v1", "kind": "List", "items": [redact_object(obj) for obj in objects]}
     return _bounded(msgspec.json.encode(document).decode())
+
+
+def _tail(text: str) -> str:
+    """The end of a log: what matters stands there."""
+    if len(text) <= MAX_OUTPUT:
+        return text
+    return _CUT.lstrip() % (len(text) - MAX_OUTPUT) + "\n" + text[len(text) - MAX_OUTPUT :]
 
 
 def _bounded(text: str) -> str:
