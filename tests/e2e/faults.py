@@ -61,12 +61,15 @@ async def deleted_secret(scene: Scene) -> Case:
 
 
 async def image_not_pullable(scene: Scene) -> Case:
-    app, main = scene.names.word(), scene.names.word()
-    spec = objects.pod_spec(objects.container(main, await scene.image(), objects.SLEEP))
-    await scene.apply(objects.deployment(app, {"app": app}, spec))
-    await scene.healthy(app)
-    await scene.run("set", "image", f"deployment/{app}", f"{main}={scene.names.image()}")
+    case = await image_changed_just_now(scene)
     await scene.waiting("ErrImagePull", "ImagePullBackOff")
+    return case
+
+
+async def image_changed_just_now(scene: Scene) -> Case:
+    """Asked about before anything can be seen: the first look only sees a rollout."""
+    app, main = await _plain(scene)
+    await scene.run("set", "image", f"deployment/{app}", f"{main}={scene.names.image()}")
     return Case(
         ("Deployment", app),
         "Deployment",
@@ -246,6 +249,9 @@ TOGETHER: tuple[Fault, ...] = (
     scaled_to_zero_upstream,
 )
 """Each in its own namespace, so that they run side by side."""
+
+EARLY: tuple[Fault, ...] = (image_changed_just_now,)
+"""Asked about at once, before the symptom shows."""
 
 ALONE: tuple[Fault, ...] = (cordoned_node,)
 """Those that touch the node."""
