@@ -69,14 +69,15 @@ def _next(view: View, topology: Topology, key: ObjectKey, distance: int) -> Iter
         yield from services_meant_for(view, key)
     if key.kind == "Service":
         yield from (item.workload for item in services.intended_for(view, key)[:2])
-        if distance < _OWN_HOPS and services.is_suspicious(view, key):
+        if distance < _OWN_HOPS and (services.is_suspicious(view, key) or services.is_edited(view, key)):
             yield from clients(topology, key)
 
 
 def services_meant_for(view: View, workload: ObjectKey) -> Iterator[ObjectKey]:
-    """Services that select nothing and were meant for this workload."""
+    """Services that select nothing, or others since they were edited, and were meant for this workload."""
     for service in view.kind("Service", workload.namespace):
-        if any(item.workload == workload for item in services.intended_for(view, service)[:1]):
+        meant = [item.workload for item in services.intended_for(view, service)[:1]]
+        if workload in (*meant, services.formerly(view, service)):
             yield service
 
 

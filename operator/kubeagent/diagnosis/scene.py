@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cached_property
 
 from kubeagent.diagnosis import history, workloads
@@ -15,10 +16,13 @@ from kubeagent.diagnosis.quotes import Quote, field
 from kubeagent.diagnosis.services import Grievance, grievances
 from kubeagent.diagnosis.topology import Topology, topology
 from kubeagent.diagnosis.troubles import Kind, Trouble, troubles
-from kubeagent.diagnosis.view import View
+from kubeagent.diagnosis.view import View, covers
 from kubeagent.protocol.evidence import Change, Evidence
 from kubeagent.resources.base import to_rfc3339
 from kubeagent.resources.refs import ObjectKey
+
+_SAME_WRITE = 2.0
+"""Seconds between a write and the revision that a controller makes of it."""
 
 
 class Scene:
@@ -67,10 +71,21 @@ class Scene:
         change = self.view.last_change(key, path)
         difference = self.difference(key, path)
         if difference:
-            return Alteration(
-                difference.time, change.manager if change else "", f"revision {difference.revision.number}"
-            )
+            by = change.manager if change else self._who_wrote_at(key, difference.revision.created)
+            return Alteration(difference.time, by, difference.revision.name)
         return Alteration(change.time, change.manager) if change else None
+
+    def _who_wrote_at(self, key: ObjectKey, time: datetime | None) -> str:
+        """Who wrote the spec when a revision came: a field that is removed leaves no owner behind."""
+        near = [
+            item.manager
+            for item in self.view.changes(key)
+            if item.time
+            and time
+            and abs((item.time - time).total_seconds()) <= _SAME_WRITE
+            and any(covers("spec", path) for path in item.paths)
+        ]
+        return near[0] if len(near) == 1 else ""
 
     def change_quotes(self, key: ObjectKey, path: str) -> tuple[Quote, ...]:
         """Witnesses of a change: revisions, managedFields, last-applied."""
@@ -97,7 +112,7 @@ class Scene:
         if alteration is None or alteration.time is None:
             return ""
         by = f" by {alteration.by}" if alteration.by else ""
-        what = f" in {alteration.what}" if alteration.what else ""
+        what = f" in {alteration.what}," if alteration.what else ""
         return f" (changed{by}{what} {self.view.ago(alteration.time)})"
 
     def spec(self, key: ObjectKey) -> Object:

@@ -16,6 +16,7 @@ from kubeagent.diagnosis.objects import (
     Object,
     dig,
     flag,
+    mapping,
     number,
     objects,
     string_map,
@@ -46,11 +47,19 @@ def is_ready(pod: Object) -> bool:
     )
 
 
+def live_pods(view: View, service: ObjectKey) -> tuple[ObjectKey, ...]:
+    """The selected pods that nobody is deleting."""
+    pods = view.pods_selected(service)
+    return tuple(pod for pod in pods if not text(view.get(pod), "metadata", "deletionTimestamp"))
+
+
 def has_no_endpoints(view: View, service: ObjectKey) -> bool:
     """Whether a Service with a selector surely has nothing ready behind it."""
     if not selector_of(view.get(service)) or flag(view.get(service), "spec", "publishNotReadyAddresses"):
         return False
-    return view.ready_endpoints(service) == 0 and not ready_pods(view, service)
+    known = view.ready_endpoints(service)
+    lagging = known and live_pods(view, service)  # the slices follow the pods a little later
+    return known is not None and (known == 0 or bool(lagging)) and not ready_pods(view, service)
 
 
 def workloads_behind(view: View, service: ObjectKey) -> tuple[ObjectKey, ...]:
@@ -71,7 +80,7 @@ class Intended(NamedTuple):
 def intended_for(view: View, service: ObjectKey) -> tuple[Intended, ...]:
     """The workloads that a Service which selects nothing was meant for, best first."""
     selector = selector_of(view.get(service))
-    if not selector or view.pods_selected(service) or workloads_behind(view, service):
+    if not selector or live_pods(view, service) or workloads_behind(view, service):
         return ()
     found = [
         Intended(key, *guess)
@@ -96,7 +105,19 @@ def _left_over(view: View, service: ObjectKey, selector: dict[str, str]) -> list
         and not any(selectors.equality(other, labels) for other in others)
     ]
     alike = [item for item in found if _alike(item.workload.name, service.name)]
-    return alike or found
+    return alike or found or _listening(view, service, others)
+
+
+def _listening(view: View, service: ObjectKey, others: list[dict[str, str]]) -> list[Intended]:
+    """The workloads that declare the target port and to which no other Service leads."""
+    targets = {port.get("targetPort", port.get("port")) for port in objects(view.get(service), "spec", "ports")}
+    return [
+        Intended(key, "its selector was edited, and that listens on its target port", 1)
+        for kind in BACKENDS
+        for key in view.kind(kind, service.namespace)
+        if targets & workloads.known_ports(workloads.pod_spec(view.get(key)))
+        and not any(selectors.equality(other, selectors.template_labels(view.get(key))) for other in others)
+    ]
 
 
 def _alike(one: str, other: str) -> bool:
@@ -105,6 +126,8 @@ def _alike(one: str, other: str) -> bool:
 
 def _intention(view: View, service: ObjectKey, selector: dict[str, str], workload: ObjectKey) -> tuple[str, int] | None:
     labels = selectors.template_labels(view.get(workload))
+    if was_selected(view, selector, workload):
+        return "an earlier revision of it had these labels", 5
     differing = [name for name, value in selector.items() if labels.get(name) != value]
     applied = {item.path: item.digest for item in view.applied(service, "spec.selector")}
     before = [digest(value) for value in labels.values()]
@@ -115,6 +138,40 @@ def _intention(view: View, service: ObjectKey, selector: dict[str, str], workloa
     if len(differing) < len(selector):
         return f"all but {', '.join(sorted(differing))} matches", 2
     return None
+
+
+def was_selected(view: View, selector: dict[str, str], workload: ObjectKey) -> bool:
+    """Whether pods of an earlier revision of the workload had the labels."""
+    kept = (
+        mapping(view.get(key), *place)
+        for kind, place in (("ReplicaSet", ("spec", "template")), ("ControllerRevision", ("data", "spec", "template")))
+        for key in view.children(workload, kind)
+    )
+    return any(selectors.equality(selector, string_map(template, "metadata", "labels")) for template in kept)
+
+
+def is_edited(view: View, service: ObjectKey) -> bool:
+    """Whether somebody changed the selector or the ports after the Service was made."""
+    paths = ("spec.selector", "spec.ports")
+    return any(view.last_change(service, path) or view.applied(service, path) for path in paths)
+
+
+def formerly(view: View, service: ObjectKey) -> ObjectKey | None:
+    """The workload that an edited selector matched when it was last applied, and does not match now."""
+    applied = {item.path: item.digest for item in view.applied(service, "spec.selector")}
+    selected = workloads_behind(view, service)
+    for kind in BACKENDS if applied else ():
+        for key in view.kind(kind, service.namespace):
+            labels = selectors.template_labels(view.get(key))
+            was = (digest(labels.get(path.rpartition("selector.")[2], "")) == old for path, old in applied.items())
+            if key not in selected and all(was):
+                return key
+    return None
+
+
+def misdirected(view: View, service: ObjectKey) -> ObjectKey | None:
+    """For an edited selector that now leads to others: the workload to which it led before."""
+    return formerly(view, service) if workloads_behind(view, service) else None
 
 
 class Mismatch(NamedTuple):
@@ -152,8 +209,8 @@ def port_path(port: Object, field: str) -> str:
 
 
 def is_suspicious(view: View, service: ObjectKey) -> bool:
-    """Whether it is worth asking the Service's clients."""
-    return has_no_endpoints(view, service) or any(port_mismatches(view, service))
+    """Whether something may be wrong with the Service, so that a client's complaint counts."""
+    return bool(has_no_endpoints(view, service) or any(port_mismatches(view, service)) or misdirected(view, service))
 
 
 class Grievance(NamedTuple):

@@ -118,6 +118,7 @@ def sweeps(situation: Situation) -> Iterator[Read]:
         "HorizontalPodAutoscaler",
         "ResourceQuota",
         "EndpointSlice",
+        "Ingress",
     ):
         yield situation.listing(kind, namespace)
 
@@ -142,8 +143,7 @@ def children(situation: Situation) -> Iterator[Read]:
         if labels and key.kind == "Deployment":
             yield situation.listing("ReplicaSet", key.namespace, labels)
         if labels and key.kind in ("StatefulSet", "DaemonSet"):
-            own = selectors.plain_query(selectors.template_labels(obj)) or labels
-            yield situation.listing("ControllerRevision", key.namespace, own)
+            yield situation.listing("ControllerRevision", key.namespace, labels)
         if key.kind == "CronJob":
             yield situation.listing("Job", key.namespace)
 
@@ -163,11 +163,17 @@ def behind_services(situation: Situation) -> Iterator[Read]:
         label = f"kubernetes.io/service-name={key.name}"
         yield situation.listing("EndpointSlice", key.namespace, label)
         yield situation.listing("Pod", key.namespace, selectors.plain_query(selector))
-        if services.has_no_endpoints(situation.view, key) or (
-            situation.reach[key] < 3 and services.is_suspicious(situation.view, key)
-        ):
+        empty = services.has_no_endpoints(situation.view, key)
+        if empty or (situation.reach[key] < 3 and _is_worth_asking(situation.view, key)):
             for kind in services.BACKENDS:
                 yield situation.listing(kind, key.namespace)
+        if empty:  # revisions that once had these labels
+            for kind in ("ReplicaSet", "ControllerRevision"):
+                yield situation.listing(kind, key.namespace, selectors.plain_query(selector))
+
+
+def _is_worth_asking(view: View, service: ObjectKey) -> bool:
+    return services.is_suspicious(view, service) or services.is_edited(view, service)
 
 
 def consumers(situation: Situation) -> Iterator[Read]:
@@ -182,6 +188,9 @@ def nodes(situation: Situation) -> Iterator[Read]:
     """All nodes (bounded) if a pod finds none; else only those that pods run on, which are references."""
     for _, pod in situation.reached("Pod"):
         if not text(pod, "spec", "nodeName") and _is_unscheduled(pod):
+            yield situation.listing("Node", limit=situation.bounds.nodes)
+    for _, workload in situation.reached("DaemonSet"):
+        if not number(workload, "status", "desiredNumberScheduled"):
             yield situation.listing("Node", limit=situation.bounds.nodes)
     for key, node in situation.reached("Node"):
         if any(text(item, "type") == "Ready" and text(item, "status") != "True" for item in _conditions(node)):

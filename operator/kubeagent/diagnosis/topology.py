@@ -209,7 +209,9 @@ def uses(view: View, key: ObjectKey, spec: Object) -> Iterator[Edge]:
 
 
 def settings(view: View, key: ObjectKey, spec: Object) -> Iterator[tuple[str, str]]:
-    """What env (also through ConfigMaps), command and args tell the containers, and where in the pod spec."""
+    """What env (also through ConfigMaps), command, args and probes tell the containers, and where in the pod
+    spec.
+    """
     for container in workloads.containers(spec):
         path = f"containers[name={text(container, 'name')}]"
         for variable in objects(container, "env"):
@@ -222,6 +224,9 @@ def settings(view: View, key: ObjectKey, spec: Object) -> Iterator[tuple[str, st
         for field in ("command", "args"):
             for argument in strings(container, field):
                 yield f"{path}.{field}", argument
+        for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+            for argument in strings(container, probe, "exec", "command"):
+                yield f"{path}.{probe}.exec.command", argument
 
 
 def _config(view: View, key: ObjectKey, name: str) -> dict[str, str]:

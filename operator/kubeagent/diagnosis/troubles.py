@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Final
 
 from kubeagent.diagnosis import workloads
-from kubeagent.diagnosis.history import is_superseded
+from kubeagent.diagnosis.history import is_past_run, is_superseded
 from kubeagent.diagnosis.objects import Object, dig, flag, mapping, moment, number, objects, text
 from kubeagent.diagnosis.quotes import Quote
 from kubeagent.diagnosis.services import is_ready
@@ -100,6 +100,8 @@ def is_of_now(view: View, key: ObjectKey) -> bool:
         return False
     job = next((owner for owner in view.owners(key) if owner.kind == "Job"), None)
     if job and any(_has_condition(view.get(job), name) for name in ("Complete", "SuccessCriteriaMet")):
+        return False
+    if job and key != view.target and is_past_run(view, job):
         return False
     return key == view.target or not is_superseded(view, key)
 

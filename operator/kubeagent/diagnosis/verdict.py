@@ -8,22 +8,24 @@ whatever the evidence holds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from kubeagent.diagnosis.causes import Cause, Graph
+from kubeagent.diagnosis.chain import links, path_of
 from kubeagent.diagnosis.findings import Finding, Weight
 from kubeagent.diagnosis.quotes import Quote, clean, cut, sentence
 from kubeagent.diagnosis.rules import RULES
 from kubeagent.diagnosis.scene import Scene
 from kubeagent.diagnosis.scope import scope
-from kubeagent.diagnosis.standing import Standing, assess, counts, is_starting
+from kubeagent.diagnosis.standing import Standing, assess, is_starting
 from kubeagent.protocol.evidence import Evidence, Refusal
+from kubeagent.protocol.kinds import KINDS
 from kubeagent.resources.base import ObjectReference
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import (
     MAX_ALTERNATIVES,
-    MAX_CHAIN,
     MAX_EVIDENCE,
     MAX_OTHER_ROOT_CAUSES,
     MAX_UNREADABLE,
@@ -34,8 +36,6 @@ from kubeagent.resources.verdict import (
     Unreadable,
     Verdict,
 )
-
-Explained = Mapping[tuple[str, ObjectKey, str], tuple[Finding, ...]]
 
 _SENTENCE: Final = 1024
 _WORD: Final = 128
@@ -74,9 +74,19 @@ def _not_judgeable(scene: Scene) -> Verdict | None:
     ):
         near = f"; did you mean {', '.join(evidence.closest_names)}?" if evidence.closest_names else ""
         return _undetermined(scene, "TargetNotFound", f"{target} does not exist{near}")
+    if not scene.view.get(target) and _is_unserved(scene, target):
+        kinds = get_close_matches(target.kind, [row.kind for row in KINDS], n=1)
+        near = f"; did you mean kind {kinds[0]}?" if kinds else ""
+        return _undetermined(scene, "TargetNotFound", f"the cluster serves no kind {target.kind}{near}")
     if not scene.view.get(target):
         return _undetermined(scene, "EvidenceIncomplete", f"{target} could not be read{_refusals(scene)}")
     return None
+
+
+def _is_unserved(scene: Scene, target: ObjectKey) -> bool:
+    """Whether the API server does not know the kind at all."""
+    refused = scene.view.evidence.unreadable
+    return any(item.object.kind == target.kind and item.reason == "NotSupported" for item in refused)
 
 
 def _refusals(scene: Scene) -> str:
@@ -150,7 +160,7 @@ def _root_cause(
     scene: Scene, graph: Graph, own: frozenset[ObjectKey], cause: Cause, rivals: Sequence[Cause]
 ) -> RootCause:
     finding = cause.finding
-    path = _path(graph, cause, own)
+    path = path_of(scene, graph, cause, own)
     quotes = dict.fromkeys((*finding.quotes, *(quote for item in reversed(path) for quote in item.quotes)))
     return RootCause(
         reason=finding.reason.code,
@@ -158,7 +168,7 @@ def _root_cause(
         object=_reference(finding.object, finding.field),
         summary=sentence(finding.summary, _SENTENCE),
         confidence=_confidence(scene, cause, quotes, any(_covers(cause, rival) for rival in rivals)),
-        chain=tuple(_chain(scene, path, finding)),
+        chain=tuple(_link(*link) for link in links(scene, path, finding)),
         evidence=tuple(_lines(quotes)),
     )
 
@@ -177,54 +187,6 @@ def _confidence(scene: Scene, cause: Cause, quotes: Iterable[Quote], contested: 
 
 def _shows_status(quotes: Iterable[Quote]) -> bool:
     return any(quote.source == "field" and quote.text.startswith("status.") for quote in quotes)
-
-
-def _path(graph: Graph, cause: Cause, own: frozenset[ObjectKey]) -> list[Finding]:
-    """From a symptom at the target down to just above the root, each step explained by the next."""
-    below = {item.identity: item for item in cause.explains if item.reason.is_symptom}
-    if not below:
-        return []
-    ours = [item for item in below.values() if item.object in own]
-    start = min(ours or below.values(), key=lambda item: (not item.because, item.object.kind != "Pod", item.identity))
-    explained = graph.explained()
-    path = [start]
-    while len(path) < MAX_CHAIN - 2:
-        seen = {item.object for item in path}
-        steps = [
-            item for item in explained.get(path[-1].identity, ()) if item.identity in below and item.object not in seen
-        ]
-        if not steps:
-            break
-        path.append(min(steps, key=lambda item: _nearness(explained, item, steps)))
-    return path
-
-
-def _nearness(explained: Explained, item: Finding, steps: Sequence[Finding]) -> tuple[object, ...]:
-    """Of several explanations the nearest comes first: that which most of the others explain."""
-    others = {other.identity for other in steps}
-    above = {cause.identity for cause in explained.get(item.identity, ())}
-    return -len(above & others), not item.because, item.identity
-
-
-def _chain(scene: Scene, path: Sequence[Finding], root: Finding) -> Iterator[ChainLink]:
-    """Target, symptoms, root."""
-    first = path[0].object if path else root.object
-    target = scene.view.target
-    if target not in (first, root.object) and scene.view.get(target):
-        yield _link(target, "", *_told(scene, target))
-    for finding in path:
-        if finding.object != root.object:
-            yield _link(finding.object, "", finding.reason.code, finding.text)
-    yield _link(root.object, root.field, root.reason.code, root.text)
-
-
-def _told(scene: Scene, target: ObjectKey) -> tuple[str, str]:
-    obj = scene.view.get(target)
-    if target.kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"):
-        ready, desired = counts(scene, target, obj)
-        if ready < desired:
-            return "Unavailable", f"{ready} of {desired} pods are ready"
-    return "Affected", f"{target} is affected"
 
 
 def _link(key: ObjectKey, field: str, reason: str, message: str) -> ChainLink:

@@ -317,7 +317,7 @@ MORE: tuple[Fault, ...] = (
     Fault(
         "pull policy",
         pull_policy,
-        "ImageRegistryUnreachable",
+        "ImagePullPolicyChanged",
         "Deployment/checkout",
         f"{WEB}.imagePullPolicy",
     ),
@@ -367,14 +367,14 @@ MORE: tuple[Fault, ...] = (
     Fault(
         "image crashes",
         since_revision({"image": "a:1"}, {"image": "a:2"}),
-        "RevisionCrashes",
+        "ImageChanged",
         "Deployment/checkout",
         f"{WEB}.image",
     ),
     Fault(
         "args crash",
         since_revision({"args": ["a"]}, {"args": ["b"]}),
-        "RevisionCrashes",
+        "CommandChanged",
         "Deployment/checkout",
         f"{WEB}.args[0]",
     ),

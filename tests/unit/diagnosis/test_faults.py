@@ -12,11 +12,12 @@ from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import Outcome
 from tests.unit.diagnosis.build import told
 from tests.unit.diagnosis.faults import FAULTS, Fault
+from tests.unit.diagnosis.faults_changed import CHANGED
 from tests.unit.diagnosis.faults_more import MORE
 
 CASES = [
     pytest.param(fault, target, id=f"{fault.name} / {target.kind} {target.name}")
-    for fault in (*FAULTS, *MORE)
+    for fault in (*FAULTS, *MORE, *CHANGED)
     for target in fault.targets
 ]
 
@@ -34,7 +35,7 @@ def test_root_cause(fault: Fault, target: ObjectKey) -> None:
 
 def test_every_reason_of_the_catalogue_is_given_by_some_test() -> None:
     """The reasons that no fault here leads to have tests of their own."""
-    given = {fault.reason for fault in (*FAULTS, *MORE)}
+    given = {fault.reason for fault in (*FAULTS, *MORE, *CHANGED)}
     causes = {reason.code for reason in CATALOGUE if not reason.is_symptom}
 
     assert given <= causes

@@ -11,6 +11,7 @@ from typing import Final
 from kubeagent.diagnosis.findings import Reason, Rule
 from kubeagent.diagnosis.rules import (
     admission,
+    clients,
     config,
     controllers,
     crashes,
@@ -18,6 +19,7 @@ from kubeagent.diagnosis.rules import (
     images,
     nodes,
     probes,
+    routes,
     scheduling,
     storage,
     symptoms,
@@ -40,11 +42,14 @@ RULES: Final[tuple[Rule[Scene], ...]] = (
     Rule(crashes.out_of_memory, (crashes.MEMORY_LIMIT_LOWERED, crashes.MEMORY_LIMIT_EXCEEDED)),
     Rule(crashes.variable_removed, (crashes.ENV_REMOVED,)),
     Rule(crashes.variable_changed, (crashes.ENV_CHANGED,)),
-    Rule(drift.lost_variable, (drift.CONFIG_MAP_VALUE_LOST,)),
-    Rule(drift.edited_config, (drift.CONFIG_MAP_CHANGED,)),
+    Rule(drift.lost_variable, (drift.CONFIG_MAP_VALUE_LOST, drift.SECRET_VALUE_LOST)),
+    Rule(drift.edited_config, (drift.CONFIG_MAP_VALUE_CHANGED, drift.CONFIG_MAP_CHANGED)),
     Rule(crashes.cannot_run, (crashes.COMMAND_FAILS,)),
     Rule(crashes.command_completes, (crashes.COMMAND_ENDS,)),
-    Rule(crashes.crashes_since_revision, (crashes.REVISION_CRASHES,)),
+    Rule(
+        crashes.crashes_since_revision,
+        (crashes.COMMAND_CHANGED, crashes.IMAGE_CHANGED, crashes.REVISION_CRASHES),
+    ),
     Rule(crashes.application_crash, (crashes.APPLICATION_CRASH,)),
     # It runs, and a probe says no
     Rule(
@@ -60,6 +65,7 @@ RULES: Final[tuple[Rule[Scene], ...]] = (
     ),
     # No node takes the pod
     Rule(scheduling.unschedulable, scheduling.REASONS),
+    Rule(scheduling.wanted_nowhere, (scheduling.NODE_SELECTOR_UNMATCHED, scheduling.NODE_AFFINITY_UNMATCHED)),
     Rule(scheduling.unseen, (scheduling.SCHEDULER_UNKNOWN,)),
     Rule(scheduling.gated, (scheduling.SCHEDULING_GATED,)),
     # Its storage is not there
@@ -72,14 +78,21 @@ RULES: Final[tuple[Rule[Scene], ...]] = (
     # The API server does not let the pod be made
     Rule(admission.refused_pods, admission.REASONS),
     # Others cannot reach it
-    Rule(traffic.wrong_selector, (traffic.SELECTOR_MATCHES_NOTHING,)),
-    Rule(traffic.wrong_target_port, (traffic.TARGET_PORT_WRONG,)),
+    Rule(traffic.wrong_selector, (traffic.SELECTOR_MATCHES_NOTHING, traffic.POD_LABELS_CHANGED)),
+    Rule(traffic.wrong_target_port, (traffic.TARGET_PORT_WRONG, traffic.CONTAINER_PORT_CHANGED)),
     Rule(traffic.scaled_to_zero, (traffic.SCALED_TO_ZERO,)),
     Rule(
-        traffic.complaints,
-        (traffic.DEPENDENCY_UNREACHABLE, traffic.SERVICE_MISSING, traffic.SERVICE_PORT_WRONG),
+        clients.complaints,
+        (
+            clients.DEPENDENCY_UNREACHABLE,
+            clients.SERVICE_MISSING,
+            clients.HOST_WRONG,
+            clients.SERVICE_PORT_WRONG,
+            clients.SERVICE_PORT_CHANGED,
+        ),
     ),
     Rule(traffic.without_endpoints, (traffic.NO_ENDPOINTS,)),
+    Rule(routes.broken_backends, (clients.SERVICE_MISSING, routes.BACKEND_WRONG)),
     # The workload object itself
     Rule(controllers.paused, (controllers.ROLLOUT_PAUSED,)),
     Rule(controllers.failed_jobs, (controllers.JOB_BACKOFF, controllers.JOB_DEADLINE)),

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from kubeagent.diagnosis.findings import Alteration, Finding, Reason, Weight
-from kubeagent.diagnosis.history import Difference, differences
+from kubeagent.diagnosis.history import Difference, differences, has_run
 from kubeagent.diagnosis.objects import child, mapping
 from kubeagent.diagnosis.quotes import Quote
 from kubeagent.diagnosis.scene import Scene, victim
@@ -154,28 +154,37 @@ def _reference_quotes(scene: Scene, trouble: Trouble, key: ObjectKey) -> tuple[Q
 
 
 def _changed_reference(scene: Scene, trouble: Trouble, key: ObjectKey, name: str = "") -> Difference | None:
-    """The newest revision's change of an existing reference into this one, unless the object itself lost
-    something.
+    """The newest revision's change of a reference into this one, unless that revision has run before, or the
+    object itself lost something.
     """
+    workload = scene.view.workload_of(trouble.pod)
     wanted = name or key.name
     lost = any(item.state == "removed" and name and name in item.path for item in scene.view.applied(key))
-    changed = differences(scene.view, scene.view.workload_of(trouble.pod))
-    found = (item for item in changed if item.old is not None and item.new == wanted and _is_reference(item.path))
-    return None if lost else next(found, None)
+    if lost or has_run(scene.view, workload):
+        return None
+    found = [
+        item
+        for item in differences(scene.view, workload)
+        if item.new == wanted and _is_reference(item.path, bool(name))
+    ]
+    return next((item for item in found if item.old is not None), found[0] if found and not name else None)
 
 
-def _is_reference(path: str) -> bool:
-    return any(mark in path.lower() for mark in ("configmap", "secret"))
+def _is_reference(path: str, to_key: bool) -> bool:
+    named = any(mark in path.lower() for mark in ("configmap", "secret"))
+    return named and path.endswith((".key", "]")) == to_key
 
 
 def _reference_changed(scene: Scene, trouble: Trouble, difference: Difference, what: str) -> Finding:
     workload = scene.view.workload_of(trouble.pod)
     alteration = scene.alteration(workload, difference.path)
+    before = f"before it was {difference.old}" if difference.old is not None else "before there was no such reference"
     return Finding(
         REFERENCE_CHANGED,
         workload,
-        f"{workload} now refers to {what}; before it was {difference.old}{scene.told(alteration)}",
+        f"{workload} now refers to {what}; {before}{scene.told(alteration)}",
         field=difference.path,
+        message=f"{workload} now refers to {what}; {before}",
         quotes=(trouble.quote, *difference.quotes()),
         effects=victim(trouble),
         alteration=alteration,

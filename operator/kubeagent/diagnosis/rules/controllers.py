@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kubeagent.diagnosis.findings import Finding, Reason, Weight, states
-from kubeagent.diagnosis.history import revisions
-from kubeagent.diagnosis.objects import mapping, moment, number, objects, text
+from kubeagent.diagnosis.history import is_past_run, revisions
+from kubeagent.diagnosis.objects import mapping, moment, objects, text
 from kubeagent.diagnosis.quotes import Quote
 from kubeagent.diagnosis.scene import Scene
 from kubeagent.diagnosis.troubles import is_paused
@@ -80,17 +80,8 @@ def failed_jobs(scene: Scene) -> Iterator[Finding]:
     for key in scene.view.kind("Job"):
         for condition in objects(scene.view.get(key), "status", "conditions"):
             failed = text(condition, "type") == "Failed" and text(condition, "status") == "True"
-            if failed and not _is_superseded(scene, key):
+            if failed and not is_past_run(scene.view, key):
                 yield _job(scene, key, condition)
-
-
-def _is_superseded(scene: Scene, key: ObjectKey) -> bool:
-    """Whether the CronJob's later run went well, so that this failure is history."""
-    owner = scene.view.owner(key)
-    return owner is not None and any(
-        scene.view.age(other) < scene.view.age(key) and number(scene.view.get(other), "status", "succeeded") > 0
-        for other in scene.view.children(owner, "Job")
-    )
 
 
 def _job(scene: Scene, key: ObjectKey, condition: dict[str, object]) -> Finding:

@@ -57,6 +57,20 @@ COMMAND_FAILS = Reason(
     "the runtime could not start the command: executable not found, permission denied",
     "Correct command or args, or use an image that has the executable.",
 )
+COMMAND_CHANGED = Reason(
+    "CommandChanged",
+    Category.APPLICATION,
+    Weight.SPECIFIC,
+    "a crash, and a newest revision that changed nothing but command or args of that container",
+    "Put command and args back to what they were.",
+)
+IMAGE_CHANGED = Reason(
+    "ImageChanged",
+    Category.IMAGE,
+    Weight.SPECIFIC,
+    "a crash, and a newest revision that changed nothing but the image of that container",
+    "Undo the revision, or use an image that runs.",
+)
 REVISION_CRASHES = Reason(
     "RevisionCrashes",
     Category.ROLLOUT,
@@ -82,7 +96,7 @@ APPLICATION_CRASH = Reason(
 _ERROR: Final = re.compile(
     r"panic|fatal|error|exception|not set|missing|required|denied|refused|cannot|could not|failed|no "
     r"such|invalid"
-    r"|undefined|unknown|unable|must|traceback",
+    r"|undefined|unknown|unable|must|unset|unbound|not found|does not exist|traceback",
     re.I,
 )
 _MAX_TAIL = 60
@@ -98,24 +112,26 @@ def out_of_memory(scene: Scene) -> Iterator[Finding]:
         if trouble.kind is not Kind.OOM and not (lowered and _was_killed(scene, trouble)):
             continue
         alteration = scene.alteration(workload, path)
-        was = (
-            f" lowered from {difference.old} to {limit}"
-            if difference and lowered and difference.old
-            else f" of {limit}"
-        )
         yield Finding(
             MEMORY_LIMIT_LOWERED if lowered else MEMORY_LIMIT_EXCEEDED,
             workload,
-            f"container {trouble.container} of {workload} is OOMKilled at its memory limit"
-            f"{was if limit else ''}"
+            f"container {trouble.container} of {workload} is OOMKilled{_limit(difference if lowered else None, limit)}"
             f"{scene.told(alteration)}",
             field=path,
             quotes=(trouble.quote, *scene.field_quotes(workload, path), *scene.change_quotes(workload, path)),
             effects=victim(trouble),
             alteration=alteration,
             since=trouble.since,
-            certain=lowered and trouble.kind is Kind.OOM,
+            certain=trouble.kind is Kind.OOM and bool(limit),
         )
+
+
+def _limit(lowered: Difference | None, limit: str) -> str:
+    if lowered and lowered.old:
+        return f": its memory limit was lowered from {lowered.old} to {limit}"
+    if lowered:
+        return f": a memory limit of {limit} was set, where there was none"
+    return f" at its memory limit of {limit}" if limit else " and has no memory limit of its own"
 
 
 def _was_killed(scene: Scene, trouble: Trouble) -> bool:
@@ -178,7 +194,7 @@ def variable_changed(scene: Scene) -> Iterator[Finding]:
             effects=victim(trouble),
             alteration=alteration,
             since=trouble.since,
-            certain=bool(named),
+            certain=bool(named) or _ran_before(scene, trouble),
         )
 
 
@@ -191,7 +207,7 @@ def _is_removal(difference: Difference) -> bool:
     """Whether the variable is wholly gone, not only its value replaced by a reference."""
     name = difference.path.partition("].env[")[2]
     prefix = difference.path[: len(difference.path) - len(name)] + name.partition("]")[0] + "]"
-    inner = prefix.removeprefix("spec.template.")
+    inner = prefix.partition("template.")[2]
     return difference.new is None and not any(path.startswith(inner) for path in difference.revision.fields)
 
 
@@ -203,9 +219,7 @@ def _changed_parts(scene: Scene, trouble: Trouble) -> set[str]:
     """Which parts of the template the newest revision changed: env of a container counts as one."""
     workload = scene.view.workload_of(trouble.pod)
     found = {item.path.partition(".env[")[0] for item in differences(scene.view, workload)}
-    return {
-        path for path in found if ".annotations" not in path and not path.startswith("spec.template.metadata.labels")
-    }
+    return {path for path in found if ".annotations" not in path and "template.metadata.labels" not in path}
 
 
 def _line_naming(scene: Scene, trouble: Trouble, name: str) -> Quote | None:
@@ -222,6 +236,11 @@ def _tail(scene: Scene, trouble: Trouble) -> Iterator[Quote]:
         for line in reversed(log.text.splitlines()[-_MAX_TAIL:]):
             if line.strip():
                 yield Quote("log", trouble.pod, line, None, where)
+
+
+def errors_said(scene: Scene, trouble: Trouble) -> list[Quote]:
+    """The last lines that speak of an error, newest first."""
+    return [quote for quote in _tail(scene, trouble) if _ERROR.search(quote.text)]
 
 
 def last_words(scene: Scene, trouble: Trouble) -> Quote | None:
@@ -286,20 +305,22 @@ def crashes_since_revision(scene: Scene) -> Iterator[Finding]:
     """A crash that came with a new revision, when nothing more precise is known."""
     for trouble in scene.in_trouble(Kind.CRASH):
         workload, path = scene.place(trouble)
-        changed = [item for item in differences(scene.view, workload) if item.path.startswith(path)]
-        words = last_words(scene, trouble)
+        changed = [item for item in differences(scene.view, workload) if item.path.startswith(f"{path}.")]
         if not (trouble.hard and changed and _ran_before(scene, trouble)):
             continue
+        words = last_words(scene, trouble)
         field = min((item.path for item in changed), key=_importance)
         name = field.removeprefix(path).strip(".")
         alteration = scene.alteration(workload, field)
+        reason = _only_change(scene, trouble, path)
+        said = f": {sentence(words.text, 200)}" if words else ""
         yield Finding(
-            REVISION_CRASHES,
+            reason,
             workload,
             f"container {trouble.container} of {workload} ends with exit code {trouble.exit_code} "
-            f"since {name} changed"
-            f"{scene.told(alteration)}",
+            f"since {name} was changed{scene.told(alteration)}{said}",
             field=field,
+            message=f"container {trouble.container} ends with exit code {trouble.exit_code} since {name} was changed",
             quotes=(
                 trouble.quote,
                 *([words] if words else []),
@@ -308,7 +329,16 @@ def crashes_since_revision(scene: Scene) -> Iterator[Finding]:
             effects=victim(trouble),
             alteration=alteration,
             since=trouble.since,
+            certain=reason is not REVISION_CRASHES,
         )
+
+
+def _only_change(scene: Scene, trouble: Trouble, path: str) -> Reason:
+    """The reason if the newest revision changed one thing, and nothing else in the whole template."""
+    parts = _changed_parts(scene, trouble)
+    if parts and all(part.startswith((f"{path}.command", f"{path}.args")) for part in parts):
+        return COMMAND_CHANGED
+    return IMAGE_CHANGED if parts == {f"{path}.image"} else REVISION_CRASHES
 
 
 def _ran_before(scene: Scene, trouble: Trouble) -> bool:

@@ -58,7 +58,10 @@ _BY_MESSAGE: Final = (
         IMAGE_PULL_UNAUTHORIZED,
     ),
 )
-REASONS: Final = (*tuple(dict.fromkeys(reason for _, reason in _BY_MESSAGE)), IMAGE_PULL_FAILED)
+IMAGE_POLICY_CHANGED = _reason(
+    "ImagePullPolicyChanged", "Put imagePullPolicy back to what it was, or push the image to its registry."
+)
+REASONS: Final = (*dict.fromkeys(reason for _, reason in _BY_MESSAGE), IMAGE_PULL_FAILED, IMAGE_POLICY_CHANGED)
 _TOLD: Final = {
     IMAGE_NOT_FOUND: "does not exist in its registry",
     IMAGE_NAME_INVALID: "is not a valid reference",
@@ -80,17 +83,21 @@ def unpullable(scene: Scene) -> Iterator[Finding]:
 
 def _finding(scene: Scene, trouble: Trouble) -> Finding:
     reason, quote = _classify(scene, trouble)
-    workload, path = scene.place(trouble, ".imagePullPolicy" if _only_policy_changed(scene, trouble) else ".image")
+    by_policy = _only_policy_changed(scene, trouble)
+    workload, path = scene.place(trouble, ".imagePullPolicy" if by_policy else ".image")
     image = text(scene.container(trouble), "image")
     alteration = scene.alteration(workload, path)
     difference = scene.difference(workload, path)
     before = f"; before it was {difference.old}" if difference and difference.old else ""
+    told = f"image {image} of container {trouble.container} in {workload} {_TOLD[reason]}"
+    if by_policy and difference:
+        before = f"; imagePullPolicy was changed from {difference.old} to {difference.new}"
     return Finding(
-        reason,
+        IMAGE_POLICY_CHANGED if by_policy else reason,
         workload,
-        f"image {image} of container {trouble.container} in {workload} {_TOLD[reason]}{before}{scene.told(alteration)}",
+        f"{told}{before}{scene.told(alteration)}",
         field=path,
-        message=f"image {image} {_TOLD[reason]}",
+        message=f"image {image} {_TOLD[reason]}{before}",
         quotes=(quote, *scene.field_quotes(workload, path), *scene.change_quotes(workload, path)),
         effects=victim(trouble),
         alteration=alteration,

@@ -12,11 +12,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
-from kubeagent.diagnosis.findings import Finding, Reason, State, Weight
+from kubeagent.diagnosis import services
+from kubeagent.diagnosis.findings import Finding, Reason, State, Weight, states
 from kubeagent.diagnosis.history import differences
 from kubeagent.diagnosis.objects import Object, dig, mapping, moment, number, text
 from kubeagent.diagnosis.quotes import Quote, sentence
 from kubeagent.diagnosis.scene import Scene
+from kubeagent.diagnosis.topology import Relation
 from kubeagent.diagnosis.troubles import Kind, Trouble, is_of_now
 from kubeagent.diagnosis.view import Event
 from kubeagent.diagnosis.workloads import container_named, container_path, container_statuses, declared_ports
@@ -73,7 +75,8 @@ def _finding(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Eve
     workload, path = scene.place(trouble, f".{field}")
     probe = mapping(container_named(scene.spec(pod), container), field)
     where = _field_of(scene, pod, workload, path, probe)
-    if not _matters(scene, pod, container, kind, event, certain=where != path):
+    asked = _services_asked(scene, pod, container, field)
+    if not _matters(scene, pod, container, kind, event, certain=where != path or bool(asked)):
         return
     alteration = scene.alteration(workload, path)
     spec_path = container_path("Pod", scene.spec(pod), container)
@@ -92,10 +95,18 @@ def _finding(scene: Scene, pod: ObjectKey, container: str, kind: str, event: Eve
         ),
         shows=frozenset({State(pod, container)}) if fails is READINESS_FAILS and where == path else frozenset(),
         effects=frozenset({State(pod, container)}),
+        because=states(*asked) if where == path else frozenset(),
         alteration=alteration,
         since=event.time,
         certain=where != path,
     )
+
+
+def _services_asked(scene: Scene, pod: ObjectKey, container: str, probe: str) -> list[ObjectKey]:
+    """The Services without endpoints that the probe's command calls: then it tells of them, not of the container."""
+    place = f"containers[name={container}].{probe}."
+    named = [edge.target for edge in scene.topology.needs(pod, Relation.USES) if edge.path.startswith(place)]
+    return [service for service in named if services.has_no_endpoints(scene.view, service)]
 
 
 def _field_of(scene: Scene, pod: ObjectKey, workload: ObjectKey, path: str, probe: Object) -> str:

@@ -5,17 +5,19 @@ which of the constraints is the one to lift: that whose removal would let at lea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from kubeagent.diagnosis import selectors
-from kubeagent.diagnosis.findings import Finding, Reason, Weight
-from kubeagent.diagnosis.objects import Object, flag, labels_of, lookup, mapping, objects, string_map, text
+from kubeagent.diagnosis.findings import Finding, Reason, State, Weight
+from kubeagent.diagnosis.history import Difference, differences
+from kubeagent.diagnosis.objects import Object, flag, labels_of, lookup, mapping, number, objects, string_map, text
 from kubeagent.diagnosis.quantities import parse
 from kubeagent.diagnosis.quotes import Quote
 from kubeagent.diagnosis.rules.nodes import NODE_NOT_READY, NODE_PRESSURE
 from kubeagent.diagnosis.scene import Scene, victim
 from kubeagent.diagnosis.troubles import Kind, Trouble
+from kubeagent.diagnosis.view import covers
 from kubeagent.diagnosis.workloads import containers, template_path
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import Category
@@ -126,7 +128,8 @@ def _nodes(scene: Scene) -> list[ObjectKey]:
 
 
 def _selector(scene: Scene, trouble: Trouble) -> Iterator[Finding]:
-    if not _SELECTOR.search(trouble.message):
+    """The scheduler names only what it met first on each node; a selector that no node has is at fault anyway."""
+    if not (_SELECTOR.search(trouble.message) or scene.view.listed("Node")):
         return
     workload = scene.view.workload_of(trouble.pod)
     spec = scene.spec(trouble.pod)
@@ -267,9 +270,56 @@ def _simple(scene: Scene, trouble: Trouble) -> Iterator[Finding]:
         yield _found(scene, trouble, HOST_PORT_TAKEN, workload, f"{path}.containers", summary, certain=False)
     if _POD_AFFINITY.search(trouble.message):
         spread = "topology spread" in trouble.message
+        against = mapping(scene.spec(trouble.pod), "affinity", "podAntiAffinity")
+        hard = objects(against, "requiredDuringSchedulingIgnoredDuringExecution")
+        own = any(
+            selectors.matches(mapping(term, "labelSelector"), labels_of(scene.view.get(trouble.pod))) for term in hard
+        )
         field = f"{path}.topologySpreadConstraints" if spread else f"{path}.affinity"
-        summary = f"no node satisfies the {'spread constraint' if spread else 'pod affinity'} of {workload}"
-        yield _found(scene, trouble, POD_AFFINITY_UNMATCHED, workload, field, summary, certain=False)
+        what = "spread constraint" if spread else "pod anti-affinity" if hard else "pod affinity"
+        why = ", which keeps its own pods apart" if own and not spread else ""
+        summary = f"no node satisfies the {what} of {workload}{why}"
+        certain = own and not spread
+        yield _found(scene, trouble, POD_AFFINITY_UNMATCHED, workload, field, summary, certain=certain)
+
+
+def wanted_nowhere(scene: Scene) -> Iterator[Finding]:
+    """A DaemonSet that a revision took off all nodes: no pod is pending then, and nothing is said at all."""
+    nodes = [scene.view.get(key) for key in _nodes(scene)]
+    for key in scene.view.kind("DaemonSet"):
+        spec = scene.spec(key)
+        status = mapping(scene.view.get(key), "status")
+        if number(status, "desiredNumberScheduled") or not nodes or not scene.view.listed("Node"):
+            continue
+        wanted = string_map(spec, "nodeSelector")
+        matching = [node for node in nodes if not wanted or selectors.equality(wanted, labels_of(node))]
+        by_selector = bool(wanted) and not matching
+        field = "spec.template.spec.nodeSelector" if by_selector else "spec.template.spec.affinity.nodeAffinity"
+        changed = [item for item in differences(scene.view, key) if covers(field, item.path)]
+        if changed and (by_selector or not any(_affine(spec, node) for node in matching)):
+            yield _off_all_nodes(scene, key, field, by_selector, changed)
+
+
+def _off_all_nodes(
+    scene: Scene, key: ObjectKey, field: str, by_selector: bool, changed: Sequence[Difference]
+) -> Finding:
+    alteration = scene.alteration(key, field)
+    summary = f"{key} runs nowhere: no node has what its {'nodeSelector' if by_selector else 'node affinity'} asks for"
+    return Finding(
+        NODE_SELECTOR_UNMATCHED if by_selector else NODE_AFFINITY_UNMATCHED,
+        key,
+        f"{summary}{scene.told(alteration)}",
+        field=field,
+        message=summary,
+        quotes=(
+            *scene.field_quotes(key, "status.desiredNumberScheduled"),
+            *scene.field_quotes(key, field),
+            *(quote for item in changed[:2] for quote in item.quotes()),
+        ),
+        effects=frozenset({State(key)}),
+        alteration=alteration,
+        certain=True,
+    )
 
 
 def unseen(scene: Scene) -> Iterator[Finding]:

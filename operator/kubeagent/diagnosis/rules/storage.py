@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kubeagent.diagnosis.findings import Finding, Reason, Weight, states
+from kubeagent.diagnosis.history import differences, has_run
 from kubeagent.diagnosis.objects import dig, mapping, objects, text
 from kubeagent.diagnosis.quotes import Quote
 from kubeagent.diagnosis.scene import Scene, victim
@@ -151,12 +152,19 @@ def missing_claim(scene: Scene) -> Iterator[Finding]:
         key = ObjectKey("v1", "PersistentVolumeClaim", trouble.pod.namespace, match.group(1)) if match else None
         if key and not scene.view.get(key):
             workload = scene.view.workload_of(trouble.pod)
+            named = [] if has_run(scene.view, workload) else differences(scene.view, workload)
+            new = next((item for item in named if item.path.endswith(".claimName") and item.new == key.name), None)
+            alteration = scene.alteration(workload, new.path) if new else None
+            what = f"{workload} now mounts {key}, which does not exist" if new else f"{key} does not exist"
             yield Finding(
                 CLAIM_MISSING,
-                key,
-                f"{key} does not exist, and pods of {workload} mount it",
-                quotes=(trouble.quote,),
+                workload if new else key,
+                f"{what}{scene.told(alteration)}" if new else f"{what}, and pods of {workload} mount it",
+                field=new.path if new else "",
+                message=what,
+                quotes=(trouble.quote, *(new.quotes() if new else ())),
                 effects=victim(trouble),
+                alteration=alteration,
                 since=trouble.since,
                 certain=True,
             )

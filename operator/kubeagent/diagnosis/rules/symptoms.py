@@ -10,7 +10,7 @@ from typing import Final
 
 from kubeagent.diagnosis.findings import Finding, Reason, Weight, states
 from kubeagent.diagnosis.quotes import sentence
-from kubeagent.diagnosis.rules.admission import refusals
+from kubeagent.diagnosis.rules.refusals import refusals
 from kubeagent.diagnosis.scene import Scene, victim
 from kubeagent.diagnosis.troubles import Kind, Trouble
 from kubeagent.resources.verdict import Category

@@ -1,24 +1,23 @@
-"""Services that lead nowhere, and those who say so.
+"""Services that lead nowhere, or elsewhere.
 
 A Service without ready endpoints is a symptom: of its selector, of its workload's replicas, or of pods that
-are ill, which other rules and the topology explain. A client's complaint is a symptom too, and counts only
-while the Service that it names is still out of order, or the client keeps falling over it.
+are ill, which other rules and the topology explain. Of selector and labels, target port and container port, the
+one that was changed is at fault.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from kubeagent.diagnosis import services
-from kubeagent.diagnosis.findings import Finding, Reason, State, Weight, states
-from kubeagent.diagnosis.hints import Failure
-from kubeagent.diagnosis.objects import flag, number, objects, string_map, text
-from kubeagent.diagnosis.quotes import Quote, sentence
+from kubeagent.diagnosis import selectors, services
+from kubeagent.diagnosis.findings import Alteration, Finding, Reason, Weight, states
+from kubeagent.diagnosis.history import Difference, differences, last_difference
+from kubeagent.diagnosis.objects import child, objects, string_map, text
+from kubeagent.diagnosis.quotes import Quote
+from kubeagent.diagnosis.rules.clients import said
 from kubeagent.diagnosis.scene import Scene, change_quote
-from kubeagent.diagnosis.services import Grievance, Mismatch
-from kubeagent.diagnosis.topology import Relation, settings
-from kubeagent.diagnosis.troubles import is_of_now
+from kubeagent.diagnosis.services import Grievance, Intended, Mismatch
+from kubeagent.diagnosis.topology import Relation
 from kubeagent.resources.refs import ObjectKey
 from kubeagent.resources.verdict import Category
 
@@ -43,32 +42,25 @@ SCALED_TO_ZERO = Reason(
     "replicas 0 of the workload behind a Service that somebody misses",
     "Scale the workload up again, or stop whoever scales it down.",
 )
-SERVICE_MISSING = Reason(
-    "ServiceNotFound",
+POD_LABELS_CHANGED = Reason(
+    "PodLabelsChanged",
     Category.SERVICE,
     Weight.EXACT,
-    "a name that cannot be resolved and that no Service has",
-    "Create the Service again, or correct the name in the client.",
+    "a Service that selects nothing, and a revision that took the selected labels from the pods",
+    "Put the labels of the pod template back, or give the Service a selector that matches the new ones.",
 )
-SERVICE_PORT_WRONG = Reason(
-    "DependencyPortWrong",
-    Category.CONFIGURATION,
-    Weight.SPECIFIC,
-    "a client refused on a port that the Service does not offer",
-    "Correct the port that the client is configured with.",
+CONTAINER_PORT_CHANGED = Reason(
+    "ContainerPortChanged",
+    Category.SERVICE,
+    Weight.EXACT,
+    "a targetPort that no container behind the Service declares any more, and the revision that changed that",
+    "Put the container's port back, or let the Service send to the new one.",
 )
 NO_ENDPOINTS = Reason(
     "ServiceWithoutEndpoints",
     Category.SERVICE,
     Weight.SYMPTOM,
     "a Service with a selector and no ready endpoint",
-    "",
-)
-DEPENDENCY_UNREACHABLE = Reason(
-    "DependencyUnreachable",
-    Category.DEPENDENCY,
-    Weight.SYMPTOM,
-    "log lines and termination messages about a Service that cannot be reached",
     "",
 )
 
@@ -94,11 +86,16 @@ def _is_noticed(scene: Scene, key: ObjectKey) -> bool:
 
 
 def wrong_selector(scene: Scene) -> Iterator[Finding]:
-    """A selector that matches nothing, though there is a workload that it was meant for."""
+    """A selector that leads to nothing or to the wrong pods, though there is a workload that it was meant for."""
     for key in scene.view.kind("Service"):
         if not services.has_no_endpoints(scene.view, key):
+            yield from _misdirected(scene, key)
             continue
         meant = services.intended_for(scene.view, key)
+        relabelled = _relabelled(scene, key, meant)
+        if relabelled:
+            yield relabelled
+            continue
         if not _is_missed_or_changed(scene, key):
             continue
         if len(meant) != 1 and (not meant or meant[0].strength < 2):
@@ -128,6 +125,64 @@ def wrong_selector(scene: Scene) -> Iterator[Finding]:
             alteration=alteration,
             certain=best.strength >= 3 or alteration is not None,
         )
+
+
+def _misdirected(scene: Scene, key: ObjectKey) -> Iterator[Finding]:
+    """An edited selector that leads to other pods than before, and a client that is not content with them."""
+    meant = services.misdirected(scene.view, key)
+    complained = [item for item in scene.grievances if item.service == key]
+    if meant and complained:
+        now = ", ".join(str(item) for item in services.workloads_behind(scene.view, key))
+        alteration = scene.alteration(key, "spec.selector")
+        yield Finding(
+            SELECTOR_MATCHES_NOTHING,
+            key,
+            f"the selector of {key} ({_selector(scene, key)}) leads to {now}, and no longer to {meant}"
+            f"{scene.told(alteration)}",
+            field="spec.selector",
+            message=f"the selector of {key} no longer leads to {meant}",
+            quotes=(
+                *scene.field_quotes(key, "spec.selector"),
+                said(complained[0]),
+                *scene.change_quotes(key, "spec.selector"),
+            ),
+            effects=states(key),
+            alteration=alteration,
+            certain=True,
+        )
+
+
+def _relabelled(scene: Scene, key: ObjectKey, meant: Sequence[Intended]) -> Finding | None:
+    """A workload that the Service selected until a revision changed the labels of its pods."""
+    selector = services.selector_of(scene.view.get(key))
+    edited = scene.view.last_change(key, "spec.selector")
+    for workload in dict.fromkeys(item.workload for item in meant):
+        labels = selectors.template_labels(scene.view.get(workload))
+        for name in sorted(name for name, value in selector.items() if labels.get(name) != value):
+            path = child("spec.template.metadata.labels", name)
+            difference = scene.difference(workload, path)
+            later = edited and edited.time and difference and difference.time and edited.time > difference.time
+            if difference and difference.old == selector[name] and not later:
+                return _label_changed(scene, key, workload, path, labels.get(name))
+    return None
+
+
+def _label_changed(scene: Scene, key: ObjectKey, workload: ObjectKey, path: str, now: str | None) -> Finding:
+    alteration = scene.alteration(workload, path)
+    name = path.rpartition("labels")[2].strip(".[]")
+    what = f"label {name} of its pods was {f'changed to {now}' if now else 'removed'}"
+    return Finding(
+        POD_LABELS_CHANGED,
+        workload,
+        f"{key} ({_selector(scene, key)}) no longer selects the pods of {workload}, since {what}"
+        f"{scene.told(alteration)}",
+        field=path,
+        message=f"{key} no longer selects the pods of {workload}, since {what}",
+        quotes=(*scene.field_quotes(key, "spec.selector"), *scene.change_quotes(workload, path)),
+        effects=states(key),
+        alteration=alteration,
+        certain=True,
+    )
 
 
 def _selects_nothing(scene: Scene, key: ObjectKey) -> Iterator[Finding]:
@@ -171,12 +226,58 @@ def wrong_target_port(scene: Scene) -> Iterator[Finding]:
     """A Service that sends to a port on which nobody listens."""
     for key in scene.view.kind("Service"):
         for mismatch in services.port_mismatches(scene.view, key):
+            moved = _moved_port(scene, key, mismatch)
+            if moved:
+                yield moved
+                continue
             change = scene.view.last_change(key, "spec.ports")
             applied = scene.view.applied(key, "spec.ports")
             complained = [item for item in scene.grievances if item.service == key]
             proven = complained or (mismatch.declared and (change or applied))
             if proven or (mismatch.named and scene.view.pods_selected(key)):
                 yield _target_port(scene, key, mismatch, complained)
+
+
+def _moved_port(scene: Scene, key: ObjectKey, mismatch: Mismatch) -> Finding | None:
+    """A workload whose containers declared the port until a revision changed that."""
+    edited = scene.view.last_change(key, "spec.ports")
+    for workload in services.workloads_behind(scene.view, key):
+        found = last_difference(
+            scene.view,
+            workload,
+            "spec.template.spec.containers",
+            lambda item: ".ports[" in item.path and item.old == mismatch.target,
+        )
+        if found and not (edited and edited.time and found.time and edited.time > found.time):
+            return _port_moved(scene, key, workload, mismatch, found)
+    return None
+
+
+def _port_moved(scene: Scene, key: ObjectKey, workload: ObjectKey, mismatch: Mismatch, was: Difference) -> Finding:
+    place, leaf = was.path.partition(".ports[")[0], was.path.rpartition(".")[2]
+    now = [
+        item
+        for item in differences(scene.view, workload)
+        if item.path.startswith(f"{place}.ports[") and item.path.endswith(f".{leaf}") and item.new is not None
+    ]
+    field = now[0].path if now else f"{place}.ports"
+    alteration = scene.alteration(workload, field)
+    instead = f"{now[0].new} instead of {mismatch.target}" if now else f"no longer port {mismatch.target}"
+    return Finding(
+        CONTAINER_PORT_CHANGED,
+        workload,
+        f"{workload} now declares port {instead}, to which {key} still sends{scene.told(alteration)}",
+        field=field,
+        message=f"{workload} now declares port {instead}, to which {key} still sends",
+        quotes=(
+            *scene.field_quotes(key, mismatch.path),
+            *was.quotes(),
+            *(q for item in now[:1] for q in item.quotes()),
+        ),
+        effects=states(key),
+        alteration=alteration,
+        certain=True,
+    )
 
 
 def _target_port(scene: Scene, key: ObjectKey, mismatch: Mismatch, complained: list[Grievance]) -> Finding:
@@ -193,7 +294,7 @@ def _target_port(scene: Scene, key: ObjectKey, mismatch: Mismatch, complained: l
         message=f"{key} sends to port {mismatch.target}, on which nothing listens",
         quotes=(
             *scene.field_quotes(key, mismatch.path),
-            *(_said(item) for item in complained[:2]),
+            *(said(item) for item in complained[:2]),
             *(quote for pod in pods[:1] for quote in _ports(scene, pod)),
             *((change_quote(change),) if change else ()),
             *_applied(scene, key),
@@ -237,8 +338,9 @@ def _scaled(scene: Scene, service: ObjectKey, workload: ObjectKey) -> Finding:
         for event in scene.view.events(workload, "ScalingReplicaSet", "SuccessfulDelete")
         if " to 0" in event.message
     ]
+    events = events or list(scene.view.events(workload, "SuccessfulDelete"))
     time = change.time if change else events[-1].time if events else None
-    told = alteration._replace(time=time, what="") if alteration else None
+    told = Alteration(time, alteration.by if alteration else "") if time else None
     return Finding(
         SCALED_TO_ZERO,
         workload,
@@ -254,78 +356,4 @@ def _scaled(scene: Scene, service: ObjectKey, workload: ObjectKey) -> Finding:
         alteration=told,
         since=time,
         certain=True,
-    )
-
-
-def complaints(scene: Scene) -> Iterator[Finding]:
-    """The symptom of a client; and its cause where that is the name or the port it uses."""
-    for item in scene.grievances:
-        if not is_of_now(scene.view, item.pod):
-            continue
-        service = scene.view.get(item.service)
-        if not service:
-            yield from (_service_missing(scene, item),) if _depends(scene, item) else ()
-        elif not services.asks_for_port(service, item.port):
-            yield _port_wrong(scene, item)
-        elif _is_out_of_order(scene, item.service):
-            yield _unreachable(scene, item)
-
-
-def _depends(scene: Scene, item: Grievance) -> bool:
-    """Whether a name that does not exist hurts: the pod is in trouble, or was told to use it."""
-    vague = item.complaint.failure is Failure.FAILED
-    troubled = not vague and any(trouble.pod == item.pod for trouble in scene.troubles)
-    told = (value for _, value in settings(scene.view, item.pod, scene.spec(item.pod)))
-    return troubled or any(re.search(rf"\b{re.escape(item.service.name)}\b", value) for value in told)
-
-
-def _is_out_of_order(scene: Scene, service: ObjectKey) -> bool:
-    return services.is_suspicious(scene.view, service)
-
-
-def _said(item: Grievance) -> Quote:
-    return Quote(item.source, item.pod, item.complaint.line, None, f"spec.containers[name={item.container}]")
-
-
-def _unreachable(scene: Scene, item: Grievance) -> Finding:
-    return Finding(
-        DEPENDENCY_UNREACHABLE,
-        item.pod,
-        f"container {item.container} cannot reach {item.service}: {sentence(item.complaint.line, 300)}",
-        quotes=(_said(item),),
-        shows=states(State(item.pod, item.container)),
-        effects=states(State(item.pod, item.container)),
-        because=states(item.service),
-    )
-
-
-def _service_missing(scene: Scene, item: Grievance) -> Finding:
-    workload = scene.view.workload_of(item.pod)
-    return Finding(
-        SERVICE_MISSING,
-        item.service,
-        f"{item.service} does not exist, and container {item.container} of {workload} calls it",
-        quotes=(_said(item), Quote("absent", item.service, f"{item.service} not found")),
-        effects=states(State(item.pod, item.container)),
-        certain=True,
-    )
-
-
-def _port_wrong(scene: Scene, item: Grievance) -> Finding:
-    workload = scene.view.workload_of(item.pod)
-    service = scene.view.get(item.service)
-    ports = ", ".join(str(number(port, "port")) for port in objects(service, "spec", "ports"))
-    path = next(
-        (edge.path for edge in scene.topology.needs(item.pod, Relation.USES) if edge.target == item.service),
-        "",
-    )
-    prefix = "spec.template.spec." if workload.kind not in ("Pod", "CronJob") else "spec."
-    return Finding(
-        SERVICE_PORT_WRONG,
-        workload,
-        f"container {item.container} of {workload} calls {item.service} on port {item.port}, which offers {ports}",
-        field=f"{prefix}{path}" if path else "",
-        quotes=(_said(item), *scene.field_quotes(item.service, "spec.ports")),
-        effects=states(State(item.pod, item.container)),
-        certain=not flag(service, "spec", "publishNotReadyAddresses"),
     )
