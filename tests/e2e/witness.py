@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kubeagent.errors import ClusterError, NotFound
+from kubeagent.protocol.reads import Get, List, Log
+from kubeagent.resources.refs import ObjectKey
 from tests.e2e.scene import Object, Scene
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[([^\]]*)\]")
+_CONTAINER = re.compile(r"ontainers\[name=([^\]]+)\]")
 MISSING = object()
 
 
@@ -33,13 +36,18 @@ async def stands(scene: Scene, line: Object) -> bool:
 
 
 async def _event(scene: Scene, line: Object) -> bool:
-    return any(line["text"] in each.get("message", "") for each in await scene.all("Event"))
+    namespace = line["object"].get("namespace", "default")
+    events = (await scene.api.list(List("v1", "Event", namespace))).objects
+    return any(line["text"] in each.get("message", "") for each in events)
 
 
 async def _log(scene: Scene, line: Object) -> bool:
+    about = line["object"]
+    containers = _CONTAINER.findall(about.get("fieldPath", "")) or [""]
     for previous in (False, True):
+        read = Log(about["namespace"], about["name"], containers[0], previous=previous, tail_lines=1000)
         try:
-            if line["text"] in (await scene.log(line["object"]["name"], previous=previous)).splitlines():
+            if line["text"] in (await scene.api.log(read)).splitlines():
                 return True
         except ClusterError:
             continue
@@ -81,7 +89,9 @@ async def _absent(scene: Scene, line: Object) -> bool:
 
 
 async def _body(scene: Scene, line: Object) -> Object:
-    return await scene.get(line["object"]["kind"], line["object"]["name"])
+    about = line["object"]
+    key = ObjectKey(about["apiVersion"], about["kind"], about.get("namespace", ""), about["name"])
+    return await scene.api.get(Get(key))
 
 
 def at(body: Any, path: str) -> Any:
