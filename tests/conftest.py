@@ -5,11 +5,17 @@ import random
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from kubeagent.cli.kubectl import Kubectl
 from tests.cluster import Rung
 
 pytest_plugins = ["tests.cluster.fixture"]
+
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("search", deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "search")
+"""CI repeats what it ran; everybody else's run searches further."""
 
 SEED = int(os.environ.get("KUBEAGENT_SEED") or random.SystemRandom().randrange(1_000_000))
 _in_use: list[Rung] = []

@@ -61,9 +61,8 @@ def _chain(cause: RootCause) -> Tree:
     root = branch = Tree(Text("Symptom", style="bold"), guide_style="dim")
     for link in cause.chain:
         last = link is cause.chain[-1]
-        label = Text(str(link.object), style="bold red" if last else "cyan")
-        label.append(f"  {link.reason}\n", style="dim")
-        label.append(link.message)
+        object_style = "bold red" if last else "cyan"
+        label = Text.assemble((str(link.object), object_style), (f"  {link.reason}\n", "dim"), link.message)
         branch = branch.add(label)
     return root
 

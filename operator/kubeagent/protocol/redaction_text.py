@@ -28,7 +28,8 @@ _NEAR: Final[Any] = re2.compile(NEAR.encode())
 _CANDIDATE: Final = re.compile(rb"(?<![A-Za-z0-9+/_-])[A-Za-z0-9+/_-]{24,}={0,2}")
 """One character class and no alternatives: linear in the standard library too, and with less overhead per hit."""
 _URL_SAFE: Final = re.compile(rb"[-_]")
-_INVISIBLE: Final = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|[\u200b-\u200f\u2060\ufeff]")
+_INVISIBLE: Final = re.compile("\x1b(?:\\[[0-9;?]*[A-Za-z])?|[\u200b-\u200f\u2060\ufeff]")
+"""What a terminal does not show can stand in the middle of a keyword."""
 _HEX: Final = re.compile(rb"[0-9a-f-]+|[0-9A-F-]+")
 
 
@@ -51,16 +52,26 @@ _EVERYTHING: Final = tuple(range(_ALWAYS))
 
 
 def redact_text(text: str) -> str:
-    """The text with every secret replaced. What cannot be redacted is dropped: the answer to doubt is no text."""
+    """The text with every secret replaced. What cannot be redacted is dropped: the answer to doubt is no text.
+
+    Text without a secret stays as it is, terminal escapes included, so that a quotation stands where it was read.
+    """
     if len(text) < SHORT and not any(sign in text for sign in "=:@"):
         return text
     try:
-        text = _INVISIBLE.sub("", text)
-        plain = text.encode("utf-8", "replace")
-        clean = _until_stable(_without_base64(plain))
-        return text if clean is plain else clean.decode("utf-8", "replace")
+        visible = _INVISIBLE.sub("", text)
+        clean = _redacted(visible)
+        if visible == text or clean != visible:
+            return clean
+        return text if _redacted(text) == text else _redacted(text.replace("\x1b", " "))
     except Exception:
         return f"[REDACTED:error {len(text)} characters]"
+
+
+def _redacted(text: str) -> str:
+    plain = text.encode("utf-8", "replace")
+    clean = _until_stable(_without_base64(plain))
+    return text if clean is plain else clean.decode("utf-8", "replace")
 
 
 def _without_base64(text: bytes) -> bytes:

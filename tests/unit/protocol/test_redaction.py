@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubeagent.protocol import redaction_text
@@ -287,11 +287,16 @@ def test_evidence_is_redacted_in_all_its_parts_and_twice_is_once() -> None:
     assert redact_evidence(clean) == clean
 
 
-PIECES = st.one_of(
-    st.sampled_from([*CANARIES.values(), "password", "=", ": ", '"', "\n", "://", "@", "[REDACTED:"]), st.text()
-)
+SIGNS = ["password", "=", ": ", '"', "\n", "://", "@", "[REDACTED:", "\x1b", "\x1b[0m", "\u200b"]
+PIECES = st.one_of(st.sampled_from([*CANARIES.values(), *SIGNS]), st.text())
 
 
+def test_text_without_a_secret_keeps_its_terminal_escapes() -> None:
+    line = "\x1b[31mERROR\x1b[0m connection refused orders-db:5432"
+    assert redact_text(line) == line
+
+
+@example("\x1b-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7canary0123456789\nabcdefcanary==")
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_redacting_twice_is_redacting_once(text: str) -> None:
     once = redact_text(text)
