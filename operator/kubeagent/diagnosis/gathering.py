@@ -188,7 +188,7 @@ class Gathering:
 
     def _keep_log(self, read: Log, answer: str) -> None:
         room = max(0, self.bounds.bytes - self._bytes)
-        kept = answer[-min(len(answer), self.bounds.log_bytes, room) :] if room else ""
+        kept = _last_lines(answer, min(self.bounds.log_bytes, room))
         self._bytes += len(kept)
         self._logs.append(
             PodLog(
@@ -264,3 +264,11 @@ def _named_as_asked(read: Read, obj: Object) -> Object:
         case Log():
             named = {}
     return obj if text(obj, "kind") and text(obj, "apiVersion") else named | obj
+
+
+def _last_lines(text: str, room: int) -> str:
+    """The end of a text from the start of a line: half a line could hold half a secret, which no redactor knows."""
+    if len(text) <= room:
+        return text
+    end = text[len(text) - room :]
+    return end.partition("\n")[2]

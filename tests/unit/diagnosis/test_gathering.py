@@ -127,12 +127,13 @@ def test_bounds_are_kept_and_said() -> None:
 def test_logs_are_read_of_what_restarts_and_cut_to_the_bound() -> None:
     app = App()
     broken = app.pod(waiting("CrashLoopBackOff", restarts=2, last={"exitCode": 1}))
-    cluster = Cluster(app.broken(broken), logs={("checkout-bbb-1", "web"): "x" * 100_000})
+    cluster = Cluster(app.broken(broken), logs={("checkout-bbb-1", "web"): ("x" * 127 + "\n") * 1_000})
 
     evidence = cluster.evidence(DEPLOYMENT)
 
     assert [read.container for read in cluster.reads if isinstance(read, Log)] == ["web"]
-    assert len(evidence.logs[0].text) == 64 * 1024 and evidence.logs[0].truncated
+    assert 64 * 1024 - 128 <= len(evidence.logs[0].text) <= 64 * 1024
+    assert evidence.logs[0].truncated
 
 
 def test_events_of_strangers_are_left_behind() -> None:
@@ -165,3 +166,15 @@ def test_every_kind_of_target_ends(kind: str) -> None:
     cluster = Cluster(App().healthy(), obj(kind, "x", spec={}))
 
     assert cluster.diagnose(target).reason
+
+
+@pytest.mark.parametrize(("room", "kept"), [(100, "one\ntwo secret\nthree"), (12, "three"), (5, ""), (0, "")])
+def test_a_log_is_cut_at_the_start_of_a_line(room: int, kept: str) -> None:
+    """Half a line could hold half a secret."""
+    gathering = Gathering(key("Pod", "web"), bounds=Bounds(log_bytes=room))
+    gathering.found(Log("shop", "web"), "one\ntwo secret\nthree")
+
+    (log,) = gathering.evidence(NOW).logs
+
+    assert log.text == kept
+    assert log.truncated == (kept != "one\ntwo secret\nthree")
