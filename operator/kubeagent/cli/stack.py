@@ -23,7 +23,7 @@ from kubeagent.cli import manifests
 from kubeagent.cli.cluster import RESOURCE
 from kubeagent.cli.identity import write_kubeconfig
 from kubeagent.cli.kubectl import Kubectl, find_program
-from kubeagent.errors import ClusterError, KubeAgentError
+from kubeagent.errors import ClusterError, ClusterUnavailable, KubeAgentError
 from kubeagent.protocol.rbac import AGENT_ACCOUNT
 from kubeagent.resources.diagnosistask import LOCAL
 from kubeagent.resources.policies import HUB_ACCOUNT
@@ -238,9 +238,17 @@ class Stack:
 
 def install(kubectl: Kubectl) -> None:
     """Apply the kinds, wait until they are served, then namespace, policies, accounts and roles."""
+    _require_cluster(kubectl)
     kubectl.apply(manifests.crds())
     kubectl.run("wait", "--for=condition=Established", "--timeout=30s", *_crd_names())
     kubectl.apply((*manifests.hub(), *manifests.agent()[1:]))
+
+
+def _require_cluster(kubectl: Kubectl) -> None:
+    try:
+        kubectl.run("get", "--raw", "/readyz", "--request-timeout=10s")
+    except ClusterError as exc:
+        raise ClusterUnavailable(f"the current context leads to no cluster that answers: {exc.message}") from exc
 
 
 def uninstall(kubectl: Kubectl) -> None:

@@ -18,5 +18,5 @@ class ObjectKey(msgspec.Struct, frozen=True, order=True, rename="camel", omit_de
     name: str = ""
 
     def __str__(self) -> str:
-        """`Deployment shop/checkout`, or `Node worker-1` for what has no namespace."""
-        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}"
+        """`Deployment shop/checkout`, `Node worker-1` for what has no namespace, `Cluster` for what has no name."""
+        return f"{self.kind} {self.namespace}/{self.name}" if self.namespace else f"{self.kind} {self.name}".rstrip()

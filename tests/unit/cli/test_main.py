@@ -41,6 +41,7 @@ def test_help_lists_the_commands() -> None:
         (("diagnose", "deployment/web", "--from", "/nowhere"), ("--from", "KA-CONFIG")),
         (("agent",), ("CENTRAL_ENDPOINT", "KA-CONFIG")),
         (("cluster", "accept", "x"), ("KA-",)),
+        (("install",), ("no cluster that answers", "KA-CLUSTER-DOWN")),
     ],
 )
 def test_an_error_is_one_message_with_advice_and_code(
