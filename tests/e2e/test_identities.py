@@ -34,7 +34,7 @@ Entry = dict[str, Any]
 def audit(cluster: Rung, stack: Stack, kubectl: Kubectl) -> Iterator[list[Entry]]:
     """The audit log of the session so far, and of one more task."""
     if cluster.audit_log is None:
-        pytest.fail("this rung has no audit log; run on the local cluster")
+        pytest.skip(f"{cluster.rung}: its audit log is not read")
     kubectl.run("create", "namespace", SPACE)
     tasks = Tasks(stack, kubectl, SPACE)
     tasks.create("audited")
