@@ -25,6 +25,7 @@ demo: $(READY) ## Break a small shop on a throw-away cluster and watch it being 
 	@$(BIN)/python -m tests.cluster run --image docker.io/library/busybox:1.36 -- kubeagent demo --yes
 
 test: check ## All checks and all tests, the real ones too; branch coverage at least 80 %
+	@test "$$KUBEAGENT_USE_CLUSTER" = 1 || $(BIN)/python -m tests.cluster build
 	@coverage erase
 	@$(PYTEST) -n 2 tests/unit tests/contract
 	@$(PYTEST) tests/integration tests/e2e
