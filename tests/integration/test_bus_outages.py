@@ -240,3 +240,13 @@ async def test_a_tls_url_is_not_served_in_the_clear(server: NatsServer) -> None:
     await asyncio.sleep(1)
     assert not bus.connected
     await bus.close()
+
+
+async def test_closing_at_the_very_moment_of_a_probe_ends(server: NatsServer) -> None:
+    """A cancellation that met the end of the probe's pause was lost, and close waited for ever."""
+    server.start()
+    for _ in range(20):
+        bus = NatsBus(settings(server).model_copy(update={"probe_seconds": 0.05}), "edge")
+        await within(asyncio.ensure_future(bus.connection()))
+        await asyncio.sleep(0.05)
+        await within(asyncio.ensure_future(bus.close()))

@@ -117,9 +117,9 @@ class Link:
         if connection is not None:
             with contextlib.suppress(Exception):
                 await connection.client.flush(timeout=PING_TIMEOUT)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # again, if a library swallowed it
+            await asyncio.wait([self._task], timeout=CLOSE_TIMEOUT)
         await self._wake()
 
     def _usable(self, after: int) -> Connection | None:
@@ -196,7 +196,8 @@ class Link:
         """Wait for the end of a connection and return what it was."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(connection.lost.wait(), self._settings.probe_seconds)
+                async with asyncio.timeout(self._settings.probe_seconds):  # wait_for can lose a cancellation
+                    await connection.lost.wait()
             if connection.lost.is_set() or connection.client.is_closed:
                 return str(connection.client.last_error or "closed by the server")
             try:  # rtt and not flush: with a dead read loop flush returns as if all were well
@@ -263,7 +264,8 @@ class _Backoff:
 async def _discard(client: Client) -> None:
     """Close a client without trusting it to come back from its own close."""
     with contextlib.suppress(Exception):
-        await asyncio.wait_for(client.close(), CLOSE_TIMEOUT)
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.close()
 
 
 def _credentials(settings: BusSettings) -> dict[str, Any]:

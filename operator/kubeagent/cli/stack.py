@@ -6,6 +6,7 @@ as in a cluster. All are ended when the stack is closed, by the ids that it star
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ from kubeagent.resources.diagnosistask import LOCAL
 from kubeagent.resources.policies import HUB_ACCOUNT
 
 _STOP_SECONDS = 10.0
+_PR_SET_PDEATHSIG = 1
 _INHERITED = ("PATH", "HOME", "LANG", "TMPDIR", "SSL_CERT_FILE", "KUBERNETES_SERVICE_HOST", "COVERAGE_PROCESS_START")
 _INHERITED_PREFIXES = ("OTEL_", "COVERAGE_")
 
@@ -57,6 +59,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
 
     @property
@@ -261,6 +264,11 @@ def uninstall(kubectl: Kubectl) -> None:
 
 def _crd_names() -> list[str]:
     return [f"crd/{each['metadata']['name']}" for each in manifests.crds()]
+
+
+def _end_with_parent() -> None:
+    """In the child: the kernel ends it when its parent is gone, even one that was killed."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _kubeagent(command: str) -> list[str]:

@@ -33,7 +33,8 @@ class Bell:
     async def wait(self, seconds: float = TICK) -> None:
         """Until the bell rings, or that long."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
         self._event.clear()
 
 
