@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kubeagent.cli.kubectl import Kubectl
@@ -45,3 +47,11 @@ class Tasks:
         """The status, once the task has ended."""
         self.stack.wait(lambda: "completionTime" in self.status(name), f"{name} to end", seconds)
         return self.status(name)
+
+
+@contextmanager
+def tasks_in(namespace: str, stack: Stack, kubectl: Kubectl, target: str = "nothing") -> Iterator[Tasks]:
+    """A namespace of its own for the length of the block, and tasks in it about the Deployment `target`."""
+    kubectl.run("create", "namespace", namespace)
+    yield Tasks(stack, kubectl, namespace, target)
+    kubectl.run("delete", "namespace", namespace, "--wait=false")

@@ -12,7 +12,7 @@ from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
 from kubeagent.errors import ClusterError
 from tests.e2e.seed_agent import SeedAgent
-from tests.e2e.tasks import Tasks
+from tests.e2e.tasks import Tasks, tasks_in
 
 SPACE = "bad-input"
 GUARD_CACHE = 3
@@ -20,9 +20,8 @@ GUARD_CACHE = 3
 
 @pytest.fixture(scope="module")
 def tasks(stack: Stack, kubectl: Kubectl, silent_cluster: SeedAgent) -> Iterator[Tasks]:
-    kubectl.run("create", "namespace", SPACE)
-    yield Tasks(stack, kubectl, SPACE)
-    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+    with tasks_in(SPACE, stack, kubectl) as tasks:
+        yield tasks
 
 
 def test_a_target_that_does_not_exist_is_an_answer_with_the_closest_names(tasks: Tasks, kubectl: Kubectl) -> None:

@@ -13,7 +13,7 @@ import yaml
 from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
 from tests.cluster import Rung
-from tests.e2e.tasks import Tasks
+from tests.e2e.tasks import tasks_in
 
 SPACE = "identities"
 HUB = "system:serviceaccount:kubeagent-system:kubeagent-operator"
@@ -35,12 +35,10 @@ def audit(cluster: Rung, stack: Stack, kubectl: Kubectl) -> Iterator[list[Entry]
     """The audit log of the session so far, and of one more task."""
     if cluster.audit_log is None:
         pytest.skip(f"{cluster.rung}: its audit log is not read")
-    kubectl.run("create", "namespace", SPACE)
-    tasks = Tasks(stack, kubectl, SPACE)
-    tasks.create("audited")
-    tasks.ended("audited")
-    yield [json.loads(line) for line in Path(cluster.audit_log).read_text().splitlines() if line.endswith("}")]
-    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+    with tasks_in(SPACE, stack, kubectl) as tasks:
+        tasks.create("audited")
+        tasks.ended("audited")
+        yield [json.loads(line) for line in Path(cluster.audit_log).read_text().splitlines() if line.endswith("}")]
 
 
 def of(audit: list[Entry], user: str) -> list[Entry]:

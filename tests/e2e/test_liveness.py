@@ -10,7 +10,7 @@ import pytest
 from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
 from tests.e2e.seed_agent import SeedAgent
-from tests.e2e.tasks import Tasks
+from tests.e2e.tasks import Tasks, tasks_in
 
 SPACE = "silence"
 HEARTBEAT_TIMEOUT = 90
@@ -18,9 +18,8 @@ HEARTBEAT_TIMEOUT = 90
 
 @pytest.fixture
 def tasks(stack: Stack, kubectl: Kubectl) -> Iterator[Tasks]:
-    kubectl.run("create", "namespace", SPACE)
-    yield Tasks(stack, kubectl, SPACE)
-    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+    with tasks_in(SPACE, stack, kubectl) as tasks:
+        yield tasks
 
 
 @pytest.mark.timeout(300)

@@ -11,17 +11,16 @@ import pytest
 
 from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Process, Stack
-from tests.e2e.tasks import Tasks
+from tests.e2e.tasks import Tasks, tasks_in
 
 SPACE = "restarts"
 
 
 @pytest.fixture(scope="module")
 def tasks(stack: Stack, kubectl: Kubectl) -> Iterator[Tasks]:
-    kubectl.run("create", "namespace", SPACE)
-    kubectl.run("create", "deployment", "idle", "-n", SPACE, "--image=busybox", "--replicas=0")
-    yield Tasks(stack, kubectl, SPACE, "idle")
-    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+    with tasks_in(SPACE, stack, kubectl, "idle") as tasks:
+        kubectl.run("create", "deployment", "idle", "-n", SPACE, "--image=busybox", "--replicas=0")
+        yield tasks
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from kubeagent.cli.kubectl import Kubectl
 from kubeagent.cli.stack import Stack
-from tests.e2e.tasks import Tasks
+from tests.e2e.tasks import Tasks, tasks_in
 from tests.fakes.otlp import OtlpReceiver, ReceivedSpan
 
 SPACE = "traces"
@@ -17,9 +17,8 @@ EXPECTED = {"DiagnosisTask", "hub.dispatch", "agent.command", "agent.gather", "h
 
 @pytest.fixture
 def tasks(stack: Stack, kubectl: Kubectl) -> Iterator[Tasks]:
-    kubectl.run("create", "namespace", SPACE)
-    yield Tasks(stack, kubectl, SPACE)
-    kubectl.run("delete", "namespace", SPACE, "--wait=false")
+    with tasks_in(SPACE, stack, kubectl) as tasks:
+        yield tasks
 
 
 def test_a_task_is_one_trace_across_hub_and_agent(

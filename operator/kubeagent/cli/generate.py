@@ -72,14 +72,14 @@ def _first_line(error: type[errors.KubeAgentError]) -> str:
 def main(arguments: list[str]) -> int:
     """0 if everything is up to date (or was written), 1 with the names of stale files for --check."""
     root = Path.cwd()
-    stale = [path for path, text in files().items() if not _is(root / path, text)]
+    stale = {path: text for path, text in files().items() if not _is(root / path, text)}
     if "--check" in arguments:
         for path in stale:
             sys.stderr.write(f"{path} is out of date: run `make generate` and commit it\n")
         return 1 if stale else 0
-    for path in stale:
+    for path, text in stale.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(files()[path], encoding="utf-8")
+        (root / path).write_text(text, encoding="utf-8")
         sys.stdout.write(f"wrote {path}\n")
     return 0
 

@@ -28,7 +28,6 @@ LOCAL = "local"
 """The ManagedCluster that is the hub's own cluster."""
 
 DEFAULT_TIMEOUT_SECONDS = 120
-MUTABLE = ("cancel", "ttlSecondsAfterFinished")
 
 
 class Agent(StrEnum):
